@@ -1,0 +1,170 @@
+/* Greenlets: what the files of this folder share.
+ *
+ * What belongs in this folder: the rules of greenlets - start, switch, throw, finish, parents, threads,
+ * tracing, garbage collection - and their Python face.  What never does: machine stacks (stack/), fields
+ * of the thread state (pystate/).
+ *
+ *   thread.c   one gs_thread for each native thread: who runs, who waits to be killed
+ *   switch.c   the way from one greenlet into another
+ *   type.c     the Python type
+ *   module.c   the Python module
+ *
+ * The GIL guards everything here.
+ */
+#ifndef GS_GREENLET_H
+#define GS_GREENLET_H
+
+#include "pystate/gs_pystate.h"
+#include "stack/gs_stack.h"
+
+#if defined(__GNUC__)
+#define GS_LIKELY(x) __builtin_expect(!!(x), 1)
+#define GS_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#else
+#define GS_LIKELY(x) (x)
+#define GS_UNLIKELY(x) (x)
+#endif
+
+typedef struct gs_greenlet gs_greenlet;
+typedef struct gs_thread gs_thread;
+
+/* Exactly this shape and size: compiled extensions of others subclass it. */
+typedef struct PyGreenlet {
+    PyObject_HEAD
+    PyObject *weakreflist;
+    PyObject *dict;
+    gs_greenlet *pimpl; /* never NULL between tp_new and tp_dealloc */
+} PyGreenlet;
+
+typedef enum gs_state {
+    GS_NEW,    /* has not been started */
+    GS_ACTIVE, /* runs, or is suspended: has a stack */
+    GS_DYING,  /* its code has ended; it is on its way into its parent */
+    GS_DEAD,   /* its code has ended, or its thread has, for a main greenlet */
+} gs_state;
+
+struct gs_greenlet {
+    gs_state state;
+    bool is_main;
+    gs_thread *thread;  /* counted; NULL while GS_NEW */
+    PyGreenlet *parent; /* counted; NULL in main greenlets, and after tp_clear */
+    PyObject *run;      /* counted; NULL: none given, or started */
+    gs_slice slice;     /* has a stack if and only if GS_ACTIVE or GS_DYING */
+    gs_pystate py;      /* meaningful while suspended, but for what it owns */
+};
+
+/* What is handed over by a switch. */
+typedef enum gs_kind {
+    GS_ERROR,    /* the exception that is set in the thread state */
+    GS_NOTHING,  /* switch() */
+    GS_ONE,      /* switch(value) */
+    GS_MANY,     /* switch(*args) with two or more: `value` is the tuple */
+    GS_KEYWORDS, /* switch(**kwargs) */
+    GS_BOTH,     /* switch(*args, **kwargs): `value` is the tuple, of whatever length but 0 */
+} gs_kind;
+
+typedef struct gs_message {
+    gs_kind kind;
+    PyObject *value;  /* counted; NULL for GS_ERROR, GS_NOTHING, GS_KEYWORDS */
+    PyObject *kwargs; /* counted; NULL but for GS_KEYWORDS and GS_BOTH */
+} gs_message;
+
+struct gs_thread {
+    gs_stack stack;
+    PyThreadState *ts;   /* NULL: the thread has ended */
+    PyGreenlet *main;    /* counted until the thread ends, as is: */
+    PyGreenlet *current; /* whoever runs.  The count keeps it alive while its own code drops it */
+    PyObject *tracer;    /* counted; what settrace() was given, NULL for None */
+    /* Only during a switch, from leaving one stack to arriving on the other: */
+    PyGreenlet *origin;  /* who was `current`, with its count */
+    gs_message message;
+    /* Suspended greenlets of this thread whose last reference was dropped by another thread; counted. */
+    PyGreenlet **doomed;
+    size_t doomed_count;
+    size_t doomed_room;
+    size_t references; /* from greenlets, and one from the native thread itself */
+};
+
+GS_HIDDEN extern PyTypeObject PyGreenlet_Type;
+GS_HIDDEN extern PyObject *gs_error;
+GS_HIDDEN extern PyObject *gs_exit;
+
+static inline bool
+gs_greenlet_check(PyObject *object)
+{
+    return PyObject_TypeCheck(object, &PyGreenlet_Type);
+}
+
+/* ---- thread.c ---- */
+
+/* The thread that was asked for last.  Most programs run greenlets in one. */
+typedef struct gs_thread_cache {
+    PyThreadState *ts;
+    gs_thread *thread;
+} gs_thread_cache;
+
+GS_HIDDEN extern gs_thread_cache gs_thread_last;
+
+/* The calling thread's, made when first asked for; borrowed.  NULL with an exception when there is none
+ * and none can be made, as when the interpreter is being finalised. */
+GS_HIDDEN gs_thread *gs_thread_find(PyThreadState *ts);
+
+/* The calling thread's if it has one already; borrowed; no exception. */
+GS_HIDDEN gs_thread *gs_thread_find_existing(PyThreadState *ts);
+
+/* Kill what others have left to this thread to kill.  Runs Python code. */
+GS_HIDDEN void gs_thread_reap(gs_thread *thread);
+
+/* Leave a suspended greenlet to its own thread to kill.  Takes over the reference. */
+GS_HIDDEN void gs_thread_doom(gs_thread *thread, PyGreenlet *greenlet);
+
+GS_HIDDEN gs_thread *gs_thread_retain(gs_thread *thread);
+GS_HIDDEN void gs_thread_release(gs_thread *thread);
+
+GS_HIDDEN int gs_thread_setup(void);
+
+static inline gs_thread *
+gs_thread_get(void)
+{
+    PyThreadState *ts = _PyThreadState_UncheckedGet();
+    gs_thread *thread = gs_thread_last.thread;
+    if (GS_UNLIKELY(ts != gs_thread_last.ts)) {
+        thread = gs_thread_find(ts);
+        if (thread == NULL) {
+            return NULL;
+        }
+    }
+    if (GS_UNLIKELY(thread->doomed_count != 0)) {
+        gs_thread_reap(thread);
+    }
+    return thread;
+}
+
+/* ---- switch.c ---- */
+
+/* Hand `message` to `target`, or to its nearest living parent, and suspend the current greenlet until
+ * somebody switches back: then what it is handed, as a switch() returns it, or NULL with an exception.
+ * Takes over the references of the message.  `target` must stay alive during the call. */
+GS_HIDDEN PyObject *gs_greenlet_switch(gs_thread *thread, PyGreenlet *target, gs_message message);
+
+/* The same with the exception that is set. */
+GS_HIDDEN PyObject *gs_greenlet_throw(gs_thread *thread, PyGreenlet *target);
+
+/* Throw GreenletExit into a suspended greenlet of this thread that nobody needs any more.  Errors are
+ * reported as unraisable; the exception that is set, if any, is kept. */
+GS_HIDDEN void gs_greenlet_kill(gs_thread *thread, PyGreenlet *greenlet);
+
+/* The thread that a greenlet belongs to: its own, or for one that is not started that of its nearest
+ * started ancestor.  NULL: there is none. */
+GS_HIDDEN gs_thread *gs_greenlet_thread(PyGreenlet *greenlet);
+
+/* ---- type.c ---- */
+
+GS_HIDDEN int gs_type_setup(void);
+
+/* Set the exception that the three arguments of a throw() stand for; `value` and `traceback` may be
+ * NULL.  -1 with TypeError if they stand for none. */
+GS_HIDDEN int gs_raise(PyObject *type, PyObject *value, PyObject *traceback);
+GS_HIDDEN PyGreenlet *gs_greenlet_new_main(gs_thread *thread);
+
+#endif

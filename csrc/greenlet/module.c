@@ -1,0 +1,136 @@
+/* The module greenswitch._core: its functions, its exceptions, its initialisation.
+ *
+ * State is per process, not per interpreter: the type is static (see type.c).  Interpreters that do not
+ * share the GIL are refused. */
+#include "greenlet/gs_greenlet.h"
+
+PyObject *gs_error;
+PyObject *gs_exit;
+
+PyDoc_STRVAR(getcurrent_doc,
+"getcurrent()\n--\n\n"
+"The greenlet that runs: this thread's main greenlet, if no other was started.");
+
+static PyObject *
+module_getcurrent(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    gs_thread *thread = gs_thread_get();
+    return thread == NULL ? NULL : Py_NewRef((PyObject *)thread->current);
+}
+
+PyDoc_STRVAR(settrace_doc,
+"settrace(callback, /)\n--\n\n"
+"Have callback(event, (origin, target)) called in this thread after each switch; None ends it.\n\n"
+"event is 'switch' or 'throw'.  The callback runs in the target; if it raises, it is removed and its\n"
+"exception is raised there.  Returns the former callback or None.");
+
+static PyObject *
+module_settrace(PyObject *module, PyObject *callback)
+{
+    (void)module;
+    gs_thread *thread = gs_thread_get();
+    if (thread == NULL) {
+        return NULL;
+    }
+    PyObject *former = thread->tracer;
+    thread->tracer = callback == Py_None ? NULL : Py_NewRef(callback);
+    return former != NULL ? former : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(gettrace_doc,
+"gettrace()\n--\n\n"
+"What settrace() was given last in this thread, or None.");
+
+static PyObject *
+module_gettrace(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    gs_thread *thread = gs_thread_get();
+    if (thread == NULL) {
+        return NULL;
+    }
+    return Py_NewRef(thread->tracer != NULL ? thread->tracer : Py_None);
+}
+
+static PyMethodDef module_methods[] = {
+    {"getcurrent", module_getcurrent, METH_NOARGS, getcurrent_doc},
+    {"settrace", module_settrace, METH_O, settrace_doc},
+    {"gettrace", module_gettrace, METH_NOARGS, gettrace_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+/* The names that hang on the type as well as on the module. */
+static int
+add_to_both(PyObject *module, const char *name, PyObject *object)
+{
+    if (object == NULL || PyDict_SetItemString(PyGreenlet_Type.tp_dict, name, object) < 0) {
+        return -1;
+    }
+    return PyModule_AddObjectRef(module, name, object);
+}
+
+static int
+add_functions_to_type(PyObject *module)
+{
+    for (const PyMethodDef *def = module_methods; def->ml_name != NULL; def++) {
+        PyObject *function = PyObject_GetAttrString(module, def->ml_name);
+        PyObject *method = function == NULL ? NULL : PyStaticMethod_New(function);
+        Py_XDECREF(function);
+        if (method == NULL) {
+            return -1;
+        }
+        int failed = PyDict_SetItemString(PyGreenlet_Type.tp_dict, def->ml_name, method);
+        Py_DECREF(method);
+        if (failed) {
+            return -1;
+        }
+    }
+    PyType_Modified(&PyGreenlet_Type);
+    return 0;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    if (gs_type_setup() < 0 || gs_thread_setup() < 0) {
+        return -1;
+    }
+    if (gs_error == NULL) {
+        gs_error = PyErr_NewExceptionWithDoc("greenswitch.error",
+                                             "A switch that cannot be made.", NULL, NULL);
+        gs_exit = PyErr_NewExceptionWithDoc("greenswitch.GreenletExit",
+                                            "Ends the greenlet that it is raised in, silently.",
+                                            PyExc_BaseException, NULL);
+    }
+    if (add_to_both(module, "error", gs_error) < 0 || add_to_both(module, "GreenletExit", gs_exit) < 0
+        || add_functions_to_type(module) < 0) {
+        return -1;
+    }
+    return PyModule_AddObjectRef(module, "greenlet", (PyObject *)&PyGreenlet_Type);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "greenswitch._core",
+    .m_doc = "The stack switcher: greenlet's type and functions.",
+    .m_size = 0,
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&module_def);
+}

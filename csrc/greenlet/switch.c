@@ -1,0 +1,475 @@
+/* The way from one greenlet into another.
+ *
+ * A switch is, in this order:
+ *   1. choose who is really meant: a dead greenlet stands for its parent, a new one must be started;
+ *   2. put the thread state away (gs_pystate_suspend) and leave the message in the gs_thread;
+ *   3. change stacks (stack/);
+ *   4. on the other stack: take the thread state back, take the message out, call the tracer, and only
+ *      then drop the reference to the greenlet that was left, which may run any code.
+ * Nothing between 2 and 4 runs Python code, allocates Python objects or touches a reference count.
+ * So code that is run by 1 and 4 may itself switch, at any time: all that a switch needs is in local
+ * variables of its own stack by then.
+ */
+#include "greenlet/gs_greenlet.h"
+
+/* ---- messages ---- */
+
+static void
+message_drop(gs_message *m)
+{
+    Py_CLEAR(m->value);
+    Py_CLEAR(m->kwargs);
+}
+
+/* What a suspended switch() returns for this message. */
+static PyObject *
+message_result(gs_message *m)
+{
+    switch (m->kind) {
+    case GS_ERROR:
+        return NULL;
+    case GS_ONE:
+    case GS_MANY:
+        return m->value;
+    case GS_NOTHING:
+        return PyTuple_New(0);
+    case GS_KEYWORDS:
+        return m->kwargs;
+    case GS_BOTH:
+        break;
+    }
+    PyObject *pair = PyTuple_Pack(2, m->value, m->kwargs);
+    message_drop(m);
+    return pair;
+}
+
+/* Call run() with this message. */
+static PyObject *
+message_call(PyObject *run, gs_message *m)
+{
+    PyObject *result = NULL;
+    switch (m->kind) {
+    case GS_ERROR:
+        return NULL;
+    case GS_NOTHING:
+        return PyObject_CallNoArgs(run);
+    case GS_ONE:
+        result = PyObject_CallOneArg(run, m->value);
+        break;
+    case GS_MANY:
+    case GS_BOTH:
+        result = PyObject_Call(run, m->value, m->kwargs);
+        break;
+    case GS_KEYWORDS: {
+        PyObject *none = PyTuple_New(0);
+        if (none != NULL) {
+            result = PyObject_Call(run, none, m->kwargs);
+            Py_DECREF(none);
+        }
+        break;
+    }
+    }
+    message_drop(m);
+    return result;
+}
+
+/* ---- arriving ---- */
+
+/* Tell the tracer of a switch into the current greenlet.  -1: it failed; it is no longer the tracer, and
+ * its exception is set.  An exception that is set already is kept if the tracer succeeds. */
+static int
+trace(gs_thread *thread, PyGreenlet *origin, gs_kind kind)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *tracer = Py_NewRef(thread->tracer);
+    PyThreadState *ts = thread->ts;
+    gs_py_tracing_off(ts);
+    PyObject *result = PyObject_CallFunction(tracer, "s(OO)", kind == GS_ERROR ? "throw" : "switch",
+                                             (PyObject *)origin, (PyObject *)thread->current);
+    gs_py_tracing_on(ts);
+    Py_DECREF(tracer);
+    if (result == NULL) {
+        Py_CLEAR(thread->tracer);
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+        return -1;
+    }
+    Py_DECREF(result);
+    PyErr_Restore(type, value, traceback);
+    return 0;
+}
+
+/* Drop a reference, which may run any code, and keep the exception if one is set. */
+static void
+drop(PyObject *object, bool error)
+{
+    if (GS_LIKELY(!error)) {
+        Py_DECREF(object);
+        return;
+    }
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    Py_DECREF(object);
+    PyErr_Restore(type, value, traceback);
+}
+
+/* Give back the stack of a greenlet that has ended, now that nobody is on it any more. */
+static void
+bury(gs_greenlet *g)
+{
+    gs_pystate_dispose(&g->py);
+    gs_slice_clear(&g->slice);
+    g->state = GS_DEAD;
+}
+
+/* Take out what was handed over, in a greenlet whose thread state is in place again. */
+static gs_message
+arrive(gs_thread *thread)
+{
+    PyGreenlet *origin = thread->origin;
+    gs_message message = thread->message;
+    thread->origin = NULL;
+    bool ended = origin->pimpl->state == GS_DYING;
+    if (ended) {
+        bury(origin->pimpl);
+    }
+    if (GS_UNLIKELY(thread->tracer != NULL) && trace(thread, origin, message.kind) < 0) {
+        message_drop(&message);
+        message.kind = GS_ERROR;
+    }
+    if (ended && gs_pystate_owns(&origin->pimpl->py)) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        gs_pystate_clear(&origin->pimpl->py);
+        PyErr_Restore(type, value, traceback);
+    }
+    drop((PyObject *)origin, message.kind == GS_ERROR);
+    return message;
+}
+
+/* ---- leaving ---- */
+
+static void
+depart(gs_thread *thread, PyGreenlet *target, const gs_message *message)
+{
+    thread->message = *message;
+    thread->origin = thread->current;
+    Py_INCREF(target);
+    thread->current = target;
+}
+
+/* No memory for the copies of stacks: we are still where we were. */
+static void
+undepart(gs_thread *thread)
+{
+    PyGreenlet *target = thread->current;
+    thread->current = thread->origin;
+    thread->origin = NULL;
+    Py_DECREF(target); /* never the last: whoever asks for a switch holds one */
+}
+
+static PyObject *
+no_memory(gs_message *message)
+{
+    message_drop(message);
+    return PyErr_NoMemory();
+}
+
+/* Into a suspended greenlet of this thread. */
+static PyObject *
+resume(gs_thread *thread, PyGreenlet *target, gs_message *message)
+{
+    gs_greenlet *self = thread->current->pimpl;
+    PyThreadState *ts = thread->ts;
+    if (GS_UNLIKELY(gs_pystate_suspend(&self->py, ts) < 0)) {
+        return no_memory(message);
+    }
+    depart(thread, target, message);
+    int failed = gs_stack_switch(&thread->stack, &target->pimpl->slice);
+    gs_pystate_resume(&self->py, ts);
+    if (GS_UNLIKELY(failed)) {
+        undepart(thread);
+        return no_memory(message);
+    }
+    gs_message received = arrive(thread);
+    return message_result(&received);
+}
+
+static void run_greenlet(gs_stack *stack);
+
+/* Make a new greenlet ready to be entered. */
+static int
+prepare(gs_thread *thread, PyGreenlet *target, gs_message *message)
+{
+    gs_greenlet *g = target->pimpl;
+    if (gs_pystate_create(&g->py) < 0) {
+        no_memory(message);
+        return -1;
+    }
+    g->thread = gs_thread_retain(thread);
+    g->state = GS_ACTIVE;
+    return 0;
+}
+
+/* Into a greenlet at its beginning. */
+static PyObject *
+start(gs_thread *thread, PyGreenlet *target, gs_message *message)
+{
+    gs_greenlet *self = thread->current->pimpl;
+    PyThreadState *ts = thread->ts;
+    if (gs_pystate_suspend(&self->py, ts) < 0) {
+        return no_memory(message);
+    }
+    if (prepare(thread, target, message) < 0) {
+        gs_pystate_resume(&self->py, ts);
+        return NULL;
+    }
+    depart(thread, target, message);
+    gs_stack_start(&thread->stack, &target->pimpl->slice, run_greenlet);
+    gs_pystate_resume(&self->py, ts);
+    gs_message received = arrive(thread);
+    return message_result(&received);
+}
+
+/* ---- choosing ---- */
+
+gs_thread *
+gs_greenlet_thread(PyGreenlet *greenlet)
+{
+    while (greenlet != NULL) {
+        gs_greenlet *g = greenlet->pimpl;
+        if (g->thread != NULL) {
+            return g->thread;
+        }
+        greenlet = g->parent;
+    }
+    return NULL;
+}
+
+static void
+raise_wrong_thread(gs_thread *here, gs_thread *there)
+{
+    if (there == NULL) {
+        PyErr_SetString(gs_error, "cannot switch to a garbage collected greenlet");
+    }
+    else if (there->ts == NULL) {
+        PyErr_SetString(gs_error, "cannot switch to a different thread (which happens to have exited)");
+    }
+    else {
+        PyErr_Format(gs_error, "Cannot switch to a different thread\n\tCurrent:  %R\n\tExpected: %R",
+                     (PyObject *)here->main, (PyObject *)there->main);
+    }
+}
+
+/* The greenlet that a switch to `target` enters: itself, or its nearest parent that is not dead.
+ * Borrowed; NULL with an exception where there is none in this thread. */
+static PyGreenlet *
+choose(gs_thread *thread, PyGreenlet *target)
+{
+    for (PyGreenlet *chosen = target; chosen != NULL; chosen = chosen->pimpl->parent) {
+        gs_greenlet *g = chosen->pimpl;
+        if (g->state == GS_ACTIVE || g->state == GS_NEW) {
+            gs_thread *there = g->state == GS_ACTIVE ? g->thread : gs_greenlet_thread(chosen);
+            if (there != thread) {
+                raise_wrong_thread(thread, there);
+                return NULL;
+            }
+            return chosen;
+        }
+    }
+    raise_wrong_thread(thread, gs_greenlet_thread(target));
+    return NULL;
+}
+
+/* Have what a new greenlet is to run in g->run.  May run any code, so that afterwards the greenlet may
+ * have been started, or finished, or be of another thread. */
+static int
+find_run(PyGreenlet *greenlet)
+{
+    gs_greenlet *g = greenlet->pimpl;
+    if (Py_TYPE(greenlet) == &PyGreenlet_Type && g->run != NULL) {
+        return 0;
+    }
+    PyObject *run = PyObject_GetAttrString((PyObject *)greenlet, "run");
+    if (run == NULL) {
+        return -1;
+    }
+    if (g->state != GS_NEW) {
+        Py_DECREF(run);
+        return 0;
+    }
+    Py_XSETREF(g->run, run);
+    return 0;
+}
+
+PyObject *
+gs_greenlet_switch(gs_thread *thread, PyGreenlet *target, gs_message message)
+{
+    /* The common case first: a suspended greenlet of this thread. */
+    gs_greenlet *g = target->pimpl;
+    if (GS_LIKELY(g->state == GS_ACTIVE && g->thread == thread && target != thread->current)) {
+        return resume(thread, target, &message);
+    }
+    for (bool looked = false;;) {
+        PyGreenlet *chosen = choose(thread, target);
+        if (chosen == NULL) {
+            message_drop(&message);
+            return NULL;
+        }
+        g = chosen->pimpl;
+        if (chosen == thread->current) {
+            if (thread->tracer != NULL && trace(thread, chosen, message.kind) < 0) {
+                message_drop(&message);
+                return NULL;
+            }
+            return message_result(&message);
+        }
+        if (g->state == GS_ACTIVE) {
+            return resume(thread, chosen, &message);
+        }
+        if (looked || message.kind == GS_ERROR) {
+            return start(thread, chosen, &message);
+        }
+        Py_INCREF(chosen);
+        int failed = find_run(chosen);
+        /* Only if it is still the one to enter, and nobody has taken `run` away meanwhile. */
+        looked = g->state == GS_NEW && g->run != NULL;
+        Py_DECREF(chosen);
+        if (failed) {
+            message_drop(&message);
+            return NULL;
+        }
+    }
+}
+
+/* GreenletExit ends a greenlet as if it had returned the exception's value. */
+static gs_message
+caught_exit(gs_message message)
+{
+    if (message.kind == GS_ERROR && PyErr_ExceptionMatches(gs_exit)) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        Py_XDECREF(type);
+        Py_XDECREF(traceback);
+        message.kind = GS_ONE;
+        message.value = value != NULL ? value : Py_NewRef(Py_None);
+    }
+    return message;
+}
+
+PyObject *
+gs_greenlet_throw(gs_thread *thread, PyGreenlet *target)
+{
+    gs_message message = {GS_ERROR, NULL, NULL};
+    gs_greenlet *g = target->pimpl;
+    if (g->state == GS_DEAD && !(g->is_main)) {
+        message = caught_exit(message);
+    }
+    return gs_greenlet_switch(thread, target, message);
+}
+
+/* ---- the life of a greenlet, on its own stack ---- */
+
+/* The greenlet that the outcome of one that has ended goes to: the nearest parent that can be entered.
+ * Where one cannot be - its thread has ended, its `run` cannot be looked up - the outcome becomes that
+ * error and goes to the parent's parent, as an exception would; at last to the thread's main greenlet,
+ * which can always be entered.  A new reference, so that no code run here can take it away. */
+static PyGreenlet *
+heir(gs_thread *thread, PyGreenlet *self, gs_message *outcome)
+{
+    PyGreenlet *parent = (PyGreenlet *)Py_XNewRef((PyObject *)self->pimpl->parent);
+    while (parent != NULL) {
+        PyGreenlet *target = choose(thread, parent);
+        bool failed = target == NULL;
+        if (target != NULL) {
+            Py_INCREF(target);
+            Py_SETREF(parent, target);
+            gs_greenlet *g = target->pimpl;
+            if (g->state == GS_ACTIVE || outcome->kind == GS_ERROR) {
+                break;
+            }
+            failed = find_run(target) < 0;
+            if (!failed && g->state == GS_NEW && g->run != NULL) {
+                break;
+            }
+        }
+        if (failed) {
+            message_drop(outcome);
+            outcome->kind = GS_ERROR;
+            Py_XSETREF(parent, (PyGreenlet *)Py_XNewRef((PyObject *)parent->pimpl->parent));
+        }
+    }
+    return parent != NULL ? parent : (PyGreenlet *)Py_NewRef((PyObject *)thread->main);
+}
+
+/* Leave for ever. */
+static void
+finish(gs_thread *thread, PyGreenlet *self, gs_message outcome)
+{
+    gs_greenlet *g = self->pimpl;
+    for (;;) {
+        PyGreenlet *target = heir(thread, self, &outcome);
+        gs_greenlet *next = target->pimpl;
+        bool fresh = next->state == GS_NEW;
+        if (fresh && prepare(thread, target, &outcome) < 0) {
+            outcome.kind = GS_ERROR;
+            Py_XSETREF(g->parent, (PyGreenlet *)Py_NewRef((PyObject *)thread->main));
+            Py_DECREF(target);
+            continue;
+        }
+        gs_pystate_finish(&g->py, thread->ts);
+        g->state = GS_DYING;
+        depart(thread, target, &outcome);
+        Py_DECREF(target); /* not the last: depart has taken one */
+        if (fresh) {
+            gs_stack_finish_start(&thread->stack, &next->slice, run_greenlet);
+        }
+        else {
+            gs_stack_finish(&thread->stack, &next->slice);
+        }
+        Py_FatalError("greenswitch: no memory to leave a greenlet that has ended");
+    }
+}
+
+static void
+run_greenlet(gs_stack *stack)
+{
+    gs_thread *thread = (gs_thread *)stack; /* its first member */
+    PyGreenlet *self = thread->current;
+    gs_greenlet *g = self->pimpl;
+    gs_pystate_start(&g->py, thread->ts);
+
+    gs_message message = arrive(thread);
+    PyObject *run = g->run;
+    g->run = NULL;
+    PyObject *result = message_call(run, &message);
+    gs_message outcome = {result == NULL ? GS_ERROR : GS_ONE, result, NULL};
+    outcome = caught_exit(outcome);
+    if (run != NULL) {
+        drop(run, outcome.kind == GS_ERROR);
+    }
+    finish(thread, self, outcome);
+}
+
+/* ---- killing ---- */
+
+void
+gs_greenlet_kill(gs_thread *thread, PyGreenlet *greenlet)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    /* Whoever kills is who gets the outcome. */
+    PyGreenlet *parent = greenlet->pimpl->parent;
+    greenlet->pimpl->parent = (PyGreenlet *)Py_NewRef((PyObject *)thread->current);
+    PyErr_SetNone(gs_exit);
+    PyObject *result = gs_greenlet_throw(thread, greenlet);
+    if (result == NULL) {
+        PyErr_WriteUnraisable((PyObject *)greenlet);
+    }
+    Py_XDECREF(result);
+    Py_XSETREF(greenlet->pimpl->parent, parent);
+    PyErr_Restore(type, value, traceback);
+}

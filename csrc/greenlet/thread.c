@@ -1,0 +1,169 @@
+/* One gs_thread for each native thread that has used greenlets.
+ *
+ * It hangs in the thread state's dictionary, as a capsule whose destructor ends it.  So a thread ends for
+ * us when CPython clears its thread state: in the thread itself, with the GIL; or, after a fork, in the
+ * child's only thread on behalf of those that the child does not have.  (Rejected: a destructor of a
+ * native thread-local variable.  It runs without the GIL and after the thread state has gone, so that
+ * nothing could be released there and then.)
+ */
+#include "greenlet/gs_greenlet.h"
+
+gs_thread_cache gs_thread_last;
+
+static PyObject *thread_key; /* in the dictionary of each thread state */
+static const char capsule_name[] = "greenswitch.thread";
+
+int
+gs_thread_setup(void)
+{
+    thread_key = PyUnicode_InternFromString(capsule_name);
+    return thread_key == NULL ? -1 : 0;
+}
+
+gs_thread *
+gs_thread_retain(gs_thread *thread)
+{
+    thread->references++;
+    return thread;
+}
+
+void
+gs_thread_release(gs_thread *thread)
+{
+    if (--thread->references == 0) {
+        PyMem_Free(thread->doomed);
+        PyMem_Free(thread);
+    }
+}
+
+static void
+thread_end(PyObject *capsule)
+{
+    gs_thread *thread = PyCapsule_GetPointer(capsule, capsule_name);
+    if (gs_thread_last.thread == thread) {
+        gs_thread_last.thread = NULL;
+        gs_thread_last.ts = NULL;
+    }
+    PyGreenlet *main = thread->main;
+    PyGreenlet *current = thread->current;
+    if (current != main) {
+        /* The thread vanished in the middle of a greenlet, by a fork.  CPython is about to free what the
+         * thread state holds; that must be what belongs to the thread and not to the greenlet. */
+        if (gs_pystate_suspend(&current->pimpl->py, thread->ts) == 0) {
+            gs_pystate_resume(&main->pimpl->py, thread->ts);
+        }
+    }
+    thread->ts = NULL;
+    main->pimpl->state = GS_DEAD;
+    PyGreenlet **doomed = thread->doomed;
+    size_t doomed_count = thread->doomed_count;
+    thread->doomed = NULL;
+    thread->doomed_count = 0;
+    for (size_t i = 0; i < doomed_count; i++) {
+        Py_DECREF(doomed[i]);
+    }
+    PyMem_Free(doomed);
+    Py_CLEAR(thread->tracer);
+    thread->main = NULL;
+    thread->current = NULL;
+    Py_DECREF(current);
+    Py_DECREF(main);
+    gs_thread_release(thread);
+}
+
+static gs_thread *
+thread_new(PyThreadState *ts, PyObject *dict)
+{
+    gs_thread *thread = PyMem_Calloc(1, sizeof *thread);
+    if (thread == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    thread->references = 1;
+    thread->ts = ts;
+    PyGreenlet *main = gs_greenlet_new_main(thread);
+    if (main == NULL) {
+        gs_thread_release(thread);
+        return NULL;
+    }
+    gs_stack_init(&thread->stack, &main->pimpl->slice);
+    thread->main = main;
+    Py_INCREF(main);
+    thread->current = main;
+    PyObject *capsule = PyCapsule_New(thread, capsule_name, thread_end);
+    if (capsule == NULL) {
+        thread->main = NULL;
+        thread->current = NULL;
+        Py_DECREF(main);
+        Py_DECREF(main);
+        gs_thread_release(thread);
+        return NULL;
+    }
+    int failed = PyDict_SetItem(dict, thread_key, capsule);
+    Py_DECREF(capsule); /* on failure the last reference: thread_end undoes the rest */
+    return failed ? NULL : thread;
+}
+
+gs_thread *
+gs_thread_find_existing(PyThreadState *ts)
+{
+    if (ts == gs_thread_last.ts) {
+        return gs_thread_last.thread;
+    }
+    /* Not PyThreadState_GetDict(), which makes the dictionary where there is none. */
+    PyObject *capsule = ts->dict == NULL ? NULL : PyDict_GetItemWithError(ts->dict, thread_key);
+    return capsule == NULL ? NULL : PyCapsule_GetPointer(capsule, capsule_name);
+}
+
+gs_thread *
+gs_thread_find(PyThreadState *ts)
+{
+    gs_thread *thread = gs_thread_find_existing(ts);
+    if (thread == NULL) {
+        if (PyErr_Occurred()) {
+            return NULL;
+        }
+        if (gs_py_is_finalizing()) {
+            PyErr_SetString(PyExc_RuntimeError, "greenlet is being finalized");
+            return NULL;
+        }
+        PyObject *dict = PyThreadState_GetDict(); /* borrowed */
+        if (dict == NULL) {
+            PyErr_SetString(PyExc_RuntimeError, "this thread has no state to keep greenlets in");
+            return NULL;
+        }
+        thread = thread_new(ts, dict);
+        if (thread == NULL) {
+            return NULL;
+        }
+    }
+    gs_thread_last.ts = ts;
+    gs_thread_last.thread = thread;
+    return thread;
+}
+
+void
+gs_thread_doom(gs_thread *thread, PyGreenlet *greenlet)
+{
+    if (thread->doomed_count == thread->doomed_room) {
+        size_t room = thread->doomed_room == 0 ? 8 : thread->doomed_room * 2;
+        PyGreenlet **doomed = PyMem_Realloc(thread->doomed, room * sizeof *doomed);
+        if (doomed == NULL) {
+            /* It cannot be killed here and cannot be remembered: it stays as it is, for good. */
+            return;
+        }
+        thread->doomed = doomed;
+        thread->doomed_room = room;
+    }
+    thread->doomed[thread->doomed_count++] = greenlet;
+}
+
+void
+gs_thread_reap(gs_thread *thread)
+{
+    /* Taken out one by one: each kill runs code that may come here again. */
+    while (thread->doomed_count != 0) {
+        PyGreenlet *greenlet = thread->doomed[--thread->doomed_count];
+        Py_DECREF(greenlet); /* now by its own thread: its deallocation kills it */
+    }
+}

@@ -1,0 +1,101 @@
+/* Entry frames, CPython 3.12 on.
+ *
+ * When C code calls into the interpreter, _PyEval_EvalFrameDefault links the Python frame that it is to
+ * run to an entry frame among its own C variables: frame->previous is an address on the C stack.  Once
+ * the slice of a suspended greenlet has been overwritten that address holds anything, and whoever walks
+ * `previous` from a frame of this greenlet - f_back, traceback printing, gr_frame - would read it.
+ *
+ * Every such walk passes over entry frames.  So while a greenlet is suspended, each frame that is linked
+ * to an entry frame is linked to what lies behind it, and before the greenlet runs again the links are
+ * put back.  There are as many links to mend as there are calls from C into Python on the greenlet's
+ * stack, one for most; finding them is a walk over the frames.
+ *
+ * Rejected: a permanent link to a copy of the entry frame on the heap.  It needs no mending, but in 3.12
+ * and 3.13 the interpreter knows the frame at which an exception leaves it by the address of that very
+ * variable (`frame == &entry_frame` after exit_unwind in Python/ceval.c), so that an exception would run
+ * on into the copy.
+ */
+#ifndef GS_ENTRYFRAMES_H
+#define GS_ENTRYFRAMES_H
+
+#include <stdlib.h>
+
+#include "pystate/internal.h"
+
+typedef struct gs_link {
+    _PyInterpreterFrame *frame;
+    _PyInterpreterFrame *entry; /* what frame->previous is while the greenlet runs; on its C stack */
+} gs_link;
+
+enum { GS_LINKS_INLINE = 2 };
+
+typedef struct gs_entryframes {
+    gs_link few[GS_LINKS_INLINE];
+    gs_link *more;  /* malloc'ed, for the links after those; kept between switches */
+    unsigned count;
+    unsigned room;  /* of `more` */
+} gs_entryframes;
+
+static inline gs_link *
+gs_entryframes_at(gs_entryframes *e, unsigned i)
+{
+    return i < GS_LINKS_INLINE ? &e->few[i] : &e->more[i - GS_LINKS_INLINE];
+}
+
+/* Put all links back. */
+static inline void
+gs_entryframes_mend(gs_entryframes *e)
+{
+    for (unsigned i = 0; i < e->count; i++) {
+        gs_link *link = gs_entryframes_at(e, i);
+        link->frame->previous = link->entry;
+    }
+    e->count = 0;
+}
+
+static inline int
+gs_entryframes_grow(gs_entryframes *e)
+{
+    unsigned room = e->room == 0 ? 8 : e->room * 2;
+    gs_link *more = realloc(e->more, room * sizeof *more);
+    if (more == NULL) {
+        return -1;
+    }
+    e->more = more;
+    e->room = room;
+    return 0;
+}
+
+/* Pass over all entry frames behind `frame`.  -1: no memory, and no link is changed. */
+static inline int
+gs_entryframes_bypass(gs_entryframes *e, _PyInterpreterFrame *frame)
+{
+    while (frame != NULL) {
+        _PyInterpreterFrame *previous = frame->previous;
+        if (previous != NULL && previous->owner == FRAME_OWNED_BY_CSTACK) {
+            if (e->count >= GS_LINKS_INLINE && e->count - GS_LINKS_INLINE == e->room
+                && gs_entryframes_grow(e) < 0) {
+                gs_entryframes_mend(e);
+                return -1;
+            }
+            gs_link *link = gs_entryframes_at(e, e->count++);
+            link->frame = frame;
+            link->entry = previous;
+            previous = previous->previous;
+            frame->previous = previous;
+        }
+        frame = previous;
+    }
+    return 0;
+}
+
+static inline void
+gs_entryframes_free(gs_entryframes *e)
+{
+    free(e->more);
+    e->more = NULL;
+    e->room = 0;
+    e->count = 0;
+}
+
+#endif

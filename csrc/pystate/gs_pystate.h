@@ -1,0 +1,106 @@
+/* What of the interpreter's thread state travels with a greenlet.
+ *
+ * What belongs here: fields of PyThreadState, and the frames and data stack they point to.  What never
+ * does: machine stacks (stack/), the rules of greenlets (greenlet/).  This folder is the only place that
+ * tests PY_VERSION_HEX or defines Py_BUILD_CORE.
+ *
+ * Each CPython version has one header, py3XX.h, which defines `struct gs_pystate` and the inline
+ * functions below.  Where two versions share a mechanism, it has a header of its own: datastack.h (the
+ * interpreter's frame stack, 3.11 on) and entryframes.h (3.12 on).
+ *
+ * The contract; `ts` is the calling thread's state, and no Python code runs inside any of these unless
+ * it is said:
+ *
+ *   int  gs_pystate_create(s)
+ *       Get what a greenlet needs before it can be started.  -1: no memory (no exception is set).
+ *   int  gs_pystate_suspend(s, ts)
+ *       Move the running greenlet's state from `ts` into `s`.  `ts` keeps its values: they are still
+ *       right if the switch cannot be made.  -1: no memory, nothing has changed (no exception is set).
+ *   void gs_pystate_resume(s, ts)
+ *       Move the state of the suspended greenlet whose stack is back in place from `s` to `ts`.
+ *   void gs_pystate_start(s, ts)
+ *       Give `ts` the state of a greenlet at its very beginning: no frame, no exception being handled,
+ *       its own data stack, the context that s->context holds; the recursion depth of its starter.
+ *   void gs_pystate_finish(s, ts)
+ *       Move what the running greenlet, at its very end, still owns from `ts` into `s`.
+ *   void gs_pystate_dispose(s)
+ *       Give back what _create got, after _finish, when another greenlet runs.
+ *   void gs_pystate_abandon(s)
+ *       Give up a suspended greenlet that can never run again.  May run Python code.
+ *   bool gs_pystate_owns(s), void gs_pystate_clear(s)
+ *       Whether there are references that `s` owns; drop them.  May run Python code.
+ *   PyFrameObject *gs_pystate_frame(s, ts)
+ *       The topmost Python frame of a suspended greenlet; a new reference, or NULL without an error.
+ *   int  gs_pystate_traverse(s, visit, arg)
+ *       For the garbage collector: the same references.
+ *
+ * The exception that is being raised does not travel: that is how `throw` hands it over.  Nor do trace
+ * and profile functions: they stay with the thread.
+ */
+#ifndef GS_PYSTATE_H
+#define GS_PYSTATE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+
+#include "switch/gs_switch.h"
+
+#ifdef PYPY_VERSION
+#error "greenswitch is for CPython: PyPy has greenlets of its own."
+#endif
+
+#ifdef Py_GIL_DISABLED
+#error "greenswitch does not support free-threaded CPython builds: use a build with the GIL."
+#endif
+
+#if PY_VERSION_HEX < 0x030A0000
+#error "greenswitch needs CPython 3.10 or newer."
+#elif PY_VERSION_HEX < 0x030B0000
+#include "pystate/py310.h"
+#elif PY_VERSION_HEX < 0x030C0000
+#include "pystate/py311.h"
+#elif PY_VERSION_HEX < 0x030D0000
+#include "pystate/py312.h"
+#elif PY_VERSION_HEX < 0x030E0000
+#include "pystate/py313.h"
+#else
+#error "This CPython is newer than 3.13, the newest that this version of greenswitch knows: install a newer greenswitch."
+#endif
+
+/* Run without the thread's trace and profile functions, and with them again. */
+static inline void
+gs_py_tracing_off(PyThreadState *ts)
+{
+#if PY_VERSION_HEX < 0x030B0000
+    ts->tracing++;
+    ts->cframe->use_tracing = gs_py_use_tracing(ts);
+#else
+    PyThreadState_EnterTracing(ts);
+#endif
+}
+
+static inline void
+gs_py_tracing_on(PyThreadState *ts)
+{
+#if PY_VERSION_HEX < 0x030B0000
+    ts->tracing--;
+    ts->cframe->use_tracing = gs_py_use_tracing(ts);
+#else
+    PyThreadState_LeaveTracing(ts);
+#endif
+}
+
+/* Whether the interpreter is going away, so that no more code may run in greenlets. */
+static inline bool
+gs_py_is_finalizing(void)
+{
+#if PY_VERSION_HEX < 0x030D0000
+    return _Py_IsFinalizing();
+#else
+    return Py_IsFinalizing();
+#endif
+}
+
+#endif

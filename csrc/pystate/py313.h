@@ -1,0 +1,124 @@
+/* CPython 3.13.  As 3.12, but the thread state points to the current frame itself: no _PyCFrame any more;
+ * and the trashcan is a list of objects only.  Read with: Include/cpython/pystate.h, Python/ceval.c,
+ * Include/internal/pycore_frame.h of 3.13. */
+#ifndef GS_PY313_H
+#define GS_PY313_H
+
+#include "pystate/datastack.h"
+#include "pystate/entryframes.h"
+
+typedef struct gs_pystate {
+    PyObject *context;          /* owned; NULL: empty */
+    _PyInterpreterFrame *current_frame; /* NULL: no Python frame */
+    _PyErr_StackItem *exc_info; /* top of the exception stack; its bottom is `exc`, or ts->exc_state */
+    _PyErr_StackItem exc;       /* bottom of this greenlet's exception stack; its reference is owned */
+    PyObject *delete_later;     /* objects that the trashcan of this greenlet is to free; owned */
+    gs_datastack datastack;
+    gs_entryframes entryframes; /* the links that are bypassed while suspended */
+    int py_recursion_depth;
+    int c_recursion_remaining;  /* no depth: the limit of C recursion is a constant */
+} gs_pystate;
+
+static inline int
+gs_pystate_create(gs_pystate *s)
+{
+    return gs_datastack_create(&s->datastack);
+}
+
+static inline int
+gs_pystate_suspend(gs_pystate *s, PyThreadState *ts)
+{
+    s->current_frame = ts->current_frame;
+    if (gs_entryframes_bypass(&s->entryframes, s->current_frame) < 0) {
+        return -1;
+    }
+    s->context = ts->context;
+    s->exc_info = ts->exc_info;
+    gs_datastack_suspend(&s->datastack, ts);
+    s->py_recursion_depth = ts->py_recursion_limit - ts->py_recursion_remaining;
+    s->c_recursion_remaining = ts->c_recursion_remaining;
+    s->delete_later = ts->delete_later;
+    return 0;
+}
+
+static inline void
+gs_pystate_resume(gs_pystate *s, PyThreadState *ts)
+{
+    gs_entryframes_mend(&s->entryframes);
+    ts->context = s->context;
+    s->context = NULL;
+    ts->context_ver++;
+    ts->current_frame = s->current_frame;
+    ts->exc_info = s->exc_info;
+    gs_datastack_resume(&s->datastack, ts);
+    ts->py_recursion_remaining = ts->py_recursion_limit - s->py_recursion_depth;
+    ts->c_recursion_remaining = s->c_recursion_remaining;
+    ts->delete_later = s->delete_later;
+    s->delete_later = NULL;
+}
+
+static inline void
+gs_pystate_start(gs_pystate *s, PyThreadState *ts)
+{
+    ts->context = s->context;
+    s->context = NULL;
+    ts->context_ver++;
+    ts->current_frame = NULL;
+    ts->exc_info = &s->exc;
+    gs_datastack_resume(&s->datastack, ts);
+    ts->delete_later = NULL;
+}
+
+static inline void
+gs_pystate_finish(gs_pystate *s, PyThreadState *ts)
+{
+    s->context = ts->context;
+}
+
+static inline bool
+gs_pystate_owns(const gs_pystate *s)
+{
+    return s->context != NULL || s->exc.exc_value != NULL;
+}
+
+static inline void
+gs_pystate_dispose(gs_pystate *s)
+{
+    gs_datastack_dispose(&s->datastack);
+    gs_entryframes_free(&s->entryframes);
+}
+
+static inline void
+gs_pystate_clear(gs_pystate *s)
+{
+    Py_CLEAR(s->context);
+    Py_CLEAR(s->exc.exc_value);
+}
+
+static inline void
+gs_pystate_abandon(gs_pystate *s)
+{
+    gs_pystate_clear(s);
+    gs_entryframes_free(&s->entryframes);
+    gs_datastack_abandon(&s->datastack, s->current_frame);
+}
+
+static inline int
+gs_pystate_traverse(gs_pystate *s, visitproc visit, void *arg)
+{
+    Py_VISIT(s->context);
+    Py_VISIT(s->exc.exc_value);
+    return 0;
+}
+
+static inline PyFrameObject *
+gs_pystate_frame(gs_pystate *s, PyThreadState *ts)
+{
+    _PyInterpreterFrame *running = ts->current_frame;
+    ts->current_frame = s->current_frame;
+    PyFrameObject *frame = PyThreadState_GetFrame(ts);
+    ts->current_frame = running;
+    return frame;
+}
+
+#endif

@@ -1,0 +1,200 @@
+/* Slices: saving what is in the way, copying back what was saved.  See gs_stack.h for the picture. */
+#include "stack/gs_stack.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ROUND = 64,            /* buffers grow in cache lines */
+    GENEROUS = 64 * 1024,  /* a buffer below this is never given back */
+};
+
+void
+gs_stack_init(gs_stack *stack, gs_slice *main)
+{
+    memset(main, 0, sizeof *main);
+    main->stop = (char *)UINTPTR_MAX;
+    stack->current = main;
+    stack->target = NULL;
+    stack->entry = NULL;
+}
+
+void
+gs_slice_clear(gs_slice *slice)
+{
+    free(slice->copy);
+    memset(slice, 0, sizeof *slice);
+}
+
+/* Room for `size` bytes of which the first `saved` are in use. */
+static int
+reserve(gs_slice *slice, size_t size)
+{
+    /* A buffer that was needed once, for a deep recursion say, and is now absurdly large goes back. */
+    int shrink = slice->room > GENEROUS && slice->saved == 0 && size < slice->room / 8;
+    if (size <= slice->room && !shrink) {
+        return 0;
+    }
+    size_t room = (size + ROUND - 1) & ~(size_t)(ROUND - 1);
+    if (slice->saved == 0) {
+        /* Nothing to keep: spare realloc the copying, and the two buffers at once. */
+        free(slice->copy);
+        slice->copy = NULL;
+        slice->room = 0;
+    }
+    char *copy = realloc(slice->copy, room);
+    if (copy == NULL) {
+        return -1;
+    }
+    slice->copy = copy;
+    slice->room = room;
+    return 0;
+}
+
+/* Have everything of `slice` below `limit` in its copy. */
+static int
+save_below(gs_slice *slice, char *limit)
+{
+    /* The slice may begin above the limit: it was left from a shallower place than it has been before. */
+    if (limit <= slice->start + slice->saved) {
+        return 0;
+    }
+    size_t wanted = (size_t)(limit - slice->start);
+    if (reserve(slice, wanted) < 0) {
+        return -1;
+    }
+    memcpy(slice->copy + slice->saved, slice->start + slice->saved, wanted - slice->saved);
+    slice->saved = wanted;
+    return 0;
+}
+
+/* Save all that lies below the target's stop, and link the target into the chain.  `owner` is the first
+ * slice of the chain that matters.  A failure half-way is harmless: what has been saved is in its copy
+ * and on the stack as well, and nobody has moved. */
+static int
+clear_the_way(gs_slice *owner, gs_slice *target)
+{
+    char *limit = target->stop;
+    while (owner->stop < limit) {
+        if (save_below(owner, owner->stop) < 0) {
+            return -1;
+        }
+        owner = owner->above;
+    }
+    if (owner == target) {
+        return 0;
+    }
+    if (save_below(owner, limit) < 0) {
+        return -1;
+    }
+    target->above = owner->stop == limit ? owner->above : owner;
+    return 0;
+}
+
+/* Undo the saving of the running slice when a switch could not be made: its bytes are on the stack, and
+ * a running slice has saved == 0.  The other slices that were saved in vain stay in the chain, which is
+ * right too: their bytes have not moved, and being saved already only makes the next time shorter. */
+static void *
+stay(gs_slice *from)
+{
+    from->saved = 0;
+    return NULL;
+}
+
+static void *
+leave(void *context, void *sp)
+{
+    gs_stack *stack = context;
+    gs_slice *from = stack->current;
+    from->start = sp;
+    if (clear_the_way(from, stack->target) < 0) {
+        return stay(from);
+    }
+    return stack->target->start;
+}
+
+static void *
+leave_for_ever(void *context, void *sp)
+{
+    (void)sp;
+    gs_stack *stack = context;
+    if (clear_the_way(stack->current->above, stack->target) < 0) {
+        return NULL;
+    }
+    return stack->target->start;
+}
+
+static void
+arrive(void *context)
+{
+    gs_stack *stack = context;
+    gs_slice *to = stack->target;
+    if (to->saved != 0) {
+        memcpy(to->start, to->copy, to->saved);
+        to->saved = 0;
+    }
+    stack->current = to;
+}
+
+/* A new slice begins right below the sp of the one that starts it. */
+static void *
+leave_to_start(void *context, void *sp)
+{
+    gs_stack *stack = context;
+    gs_slice *from = stack->current;
+    from->start = sp;
+    stack->target->stop = sp;
+    stack->target->above = from;
+    return sp;
+}
+
+/* So does one that is started by a dying slice.  What lies between the two belongs to nobody. */
+static void *
+leave_for_ever_to_start(void *context, void *sp)
+{
+    gs_stack *stack = context;
+    stack->target->stop = sp;
+    stack->target->above = stack->current->above;
+    return sp;
+}
+
+static void
+enter(void *context)
+{
+    gs_stack *stack = context;
+    stack->current = stack->target;
+    stack->entry(stack);
+}
+
+int
+gs_stack_switch(gs_stack *stack, gs_slice *to)
+{
+    stack->target = to;
+    return gs_switch(stack, leave, arrive) == NULL ? -1 : 0;
+}
+
+int
+gs_stack_start(gs_stack *stack, gs_slice *to, gs_entry *entry)
+{
+    stack->target = to;
+    stack->entry = entry;
+    return gs_start(stack, leave_to_start, enter) == NULL ? -1 : 0;
+}
+
+int
+gs_stack_finish(gs_stack *stack, gs_slice *to)
+{
+    stack->target = to;
+    gs_switch(stack, leave_for_ever, arrive);
+    return -1;
+}
+
+int
+gs_stack_finish_start(gs_stack *stack, gs_slice *to, gs_entry *entry)
+{
+    stack->target = to;
+    stack->entry = entry;
+    gs_start(stack, leave_for_ever_to_start, enter);
+    return -1;
+}

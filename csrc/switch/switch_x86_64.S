@@ -1,0 +1,174 @@
+/* gs_switch and gs_start for x86-64, System V ABI.  The contract is in gs_switch.h.
+ *
+ * What is on the stack of a suspended place, from its sp upwards:
+ *
+ *   0x00  MXCSR (4 bytes), x87 control word (2 bytes), 2 bytes unused
+ *   0x08  r15
+ *   0x10  r14
+ *   0x18  r13
+ *   0x20  r12
+ *   0x28  rbx
+ *   0x30  rbp
+ *   0x38  return address
+ *
+ * Once they are pushed, the callee-saved registers are free for our own use:
+ *   rbx  context      rbp  arrive / enter      r12d  our MXCSR      r13d  our x87 control word
+ *
+ * Control words are compared and loaded only when they differ: loading the x87 word can stall for tens
+ * of nanoseconds, and programs that change it are rare.  Of MXCSR only the control bits count; the ABI
+ * gives the sticky exception flags to the caller.
+ *
+ * The way out is `pop; jmp`, not `ret`: a switch leaves by another frame than it came in by, so the
+ * return predictor misses every time, while the indirect-branch predictor learns the target.
+ */
+#if defined(__x86_64__)
+
+        .text
+
+        .macro  GS_PUSH
+        .cfi_startproc
+#if defined(__CET__)
+        endbr64
+#endif
+        pushq   %rbp
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset rbp, 0
+        pushq   %rbx
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset rbx, 0
+        pushq   %r12
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r12, 0
+        pushq   %r13
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r13, 0
+        pushq   %r14
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r14, 0
+        pushq   %r15
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r15, 0
+        subq    $8, %rsp
+        .cfi_adjust_cfa_offset 8
+        stmxcsr (%rsp)
+        fnstcw  4(%rsp)
+        movl    (%rsp), %r12d
+        movzwl  4(%rsp), %r13d
+        movq    %rdi, %rbx
+        movq    %rdx, %rbp
+        movq    %rsi, %rax
+        movq    %rsp, %rsi
+        call    *%rax
+        testq   %rax, %rax
+        .endm
+
+        .macro  GS_POP
+        addq    $8, %rsp
+        .cfi_adjust_cfa_offset -8
+        popq    %r15
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r15
+        popq    %r14
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r14
+        popq    %r13
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r13
+        popq    %r12
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r12
+        popq    %rbx
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore rbx
+        popq    %rbp
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore rbp
+        .endm
+
+        .globl  gs_switch
+        .hidden gs_switch
+        .type   gs_switch, @function
+        .p2align 4
+gs_switch:
+        GS_PUSH
+        jz      .Lswitch_stay
+        movq    %rax, %rsp
+        movq    %rbx, %rdi
+        call    *%rbp
+        movq    %rbx, %rax
+        movl    (%rsp), %ecx
+        xorl    %r12d, %ecx
+        testl   $0xffc0, %ecx
+        jnz     .Lload_mxcsr
+.Lmxcsr_done:
+        cmpw    %r13w, 4(%rsp)
+        jne     .Lload_x87
+.Lx87_done:
+        .cfi_remember_state
+        GS_POP
+        popq    %rcx
+        .cfi_adjust_cfa_offset -8
+        .cfi_register rip, rcx
+#if defined(__CET__)
+        notrack jmp *%rcx
+#else
+        jmp     *%rcx
+#endif
+        .cfi_restore_state
+.Lload_mxcsr:
+        ldmxcsr (%rsp)
+        jmp     .Lmxcsr_done
+.Lload_x87:
+        fldcw   4(%rsp)
+        jmp     .Lx87_done
+.Lswitch_stay:
+        GS_POP
+        ret
+        .cfi_endproc
+        .size   gs_switch, .-gs_switch
+
+        .globl  gs_start
+        .hidden gs_start
+        .type   gs_start, @function
+        .p2align 4
+gs_start:
+        GS_PUSH
+        jz      .Lstart_stay
+        movq    %rbx, %rdi
+        movq    %rbp, %rax
+        xorl    %ebp, %ebp
+        jmp     gs_outermost
+.Lstart_stay:
+        GS_POP
+        ret
+        .cfi_endproc
+        .size   gs_start, .-gs_start
+
+/* The outermost frame of everything that gs_start begins: no caller, so unwinding ends here. */
+        .type   gs_outermost, @function
+        .p2align 4
+gs_outermost:
+        .cfi_startproc
+        .cfi_undefined rip
+        call    *%rax
+        ud2
+        .cfi_endproc
+        .size   gs_outermost, .-gs_outermost
+
+/* Landing pads are there when the compiler asked for them (IBT, bit 0 of the x86 feature word).  The
+ * shadow-stack bit stays clear, because it would be a lie. */
+#if defined(__CET__) && (__CET__ & 1)
+        .section .note.gnu.property, "a", @note
+        .p2align 3
+        .long   4
+        .long   16
+        .long   5
+        .asciz  "GNU"
+        .long   0xc0000002
+        .long   4
+        .long   1
+        .long   0
+#endif
+#endif
+
+        .section .note.GNU-stack, "", %progbits
