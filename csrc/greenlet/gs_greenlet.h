@@ -147,6 +147,17 @@ gs_thread_get(void)
  * Takes over the references of the message.  `target` must stay alive during the call. */
 GS_HIDDEN PyObject *gs_greenlet_switch(gs_thread *thread, PyGreenlet *target, gs_message message);
 
+/* The common case of it, on a short path: `target` is suspended, of this thread and not the current
+ * greenlet; the message is GS_NOTHING, GS_ONE or GS_ERROR with `value` as in a gs_message. */
+GS_HIDDEN PyObject *gs_greenlet_resume(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject *value);
+
+static inline bool
+gs_greenlet_is_resumable(gs_thread *thread, PyGreenlet *target)
+{
+    gs_greenlet *g = target->pimpl;
+    return g->state == GS_ACTIVE && g->thread == thread && target != thread->current;
+}
+
 /* The same with the exception that is set. */
 GS_HIDDEN PyObject *gs_greenlet_throw(gs_thread *thread, PyGreenlet *target);
 

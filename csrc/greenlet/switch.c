@@ -149,6 +149,14 @@ arrive(gs_thread *thread)
     return message;
 }
 
+/* The same as what a switch() returns. */
+static PyObject *
+receive(gs_thread *thread)
+{
+    gs_message message = arrive(thread);
+    return message_result(&message);
+}
+
 /* ---- leaving ---- */
 
 static void
@@ -177,24 +185,40 @@ no_memory(gs_message *message)
     return PyErr_NoMemory();
 }
 
-/* Into a suspended greenlet of this thread. */
-static PyObject *
-resume(gs_thread *thread, PyGreenlet *target, gs_message *message)
+/* Into a suspended greenlet of this thread, which is not the current one. */
+static inline PyObject *
+resume(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject *value, PyObject *kwargs)
 {
     gs_greenlet *self = thread->current->pimpl;
+    gs_message message = {kind, value, kwargs};
     PyThreadState *ts = thread->ts;
     if (GS_UNLIKELY(gs_pystate_suspend(&self->py, ts) < 0)) {
-        return no_memory(message);
+        return no_memory(&message);
     }
-    depart(thread, target, message);
+    depart(thread, target, &message);
     int failed = gs_stack_switch(&thread->stack, &target->pimpl->slice);
     gs_pystate_resume(&self->py, ts);
     if (GS_UNLIKELY(failed)) {
         undepart(thread);
-        return no_memory(message);
+        message = thread->message;
+        return no_memory(&message);
     }
-    gs_message received = arrive(thread);
-    return message_result(&received);
+    PyGreenlet *origin = thread->origin;
+    if (GS_LIKELY(origin->pimpl->state == GS_ACTIVE && thread->tracer == NULL
+                  && (thread->message.kind == GS_ONE || thread->message.kind == GS_NOTHING))) {
+        /* arrive() and message_result(), for the usual case. */
+        PyObject *result = thread->message.kind == GS_ONE ? thread->message.value : PyTuple_New(0);
+        thread->origin = NULL;
+        Py_DECREF(origin);
+        return result;
+    }
+    return receive(thread);
+}
+
+PyObject *
+gs_greenlet_resume(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject *value)
+{
+    return resume(thread, target, kind, value, NULL);
 }
 
 static void run_greenlet(gs_stack *stack);
@@ -229,8 +253,7 @@ start(gs_thread *thread, PyGreenlet *target, gs_message *message)
     depart(thread, target, message);
     gs_stack_start(&thread->stack, &target->pimpl->slice, run_greenlet);
     gs_pystate_resume(&self->py, ts);
-    gs_message received = arrive(thread);
-    return message_result(&received);
+    return receive(thread);
 }
 
 /* ---- choosing ---- */
@@ -307,18 +330,13 @@ find_run(PyGreenlet *greenlet)
 PyObject *
 gs_greenlet_switch(gs_thread *thread, PyGreenlet *target, gs_message message)
 {
-    /* The common case first: a suspended greenlet of this thread. */
-    gs_greenlet *g = target->pimpl;
-    if (GS_LIKELY(g->state == GS_ACTIVE && g->thread == thread && target != thread->current)) {
-        return resume(thread, target, &message);
-    }
     for (bool looked = false;;) {
         PyGreenlet *chosen = choose(thread, target);
         if (chosen == NULL) {
             message_drop(&message);
             return NULL;
         }
-        g = chosen->pimpl;
+        gs_greenlet *g = chosen->pimpl;
         if (chosen == thread->current) {
             if (thread->tracer != NULL && trace(thread, chosen, message.kind) < 0) {
                 message_drop(&message);
@@ -327,7 +345,7 @@ gs_greenlet_switch(gs_thread *thread, PyGreenlet *target, gs_message message)
             return message_result(&message);
         }
         if (g->state == GS_ACTIVE) {
-            return resume(thread, chosen, &message);
+            return resume(thread, chosen, message.kind, message.value, message.kwargs);
         }
         if (looked || message.kind == GS_ERROR) {
             return start(thread, chosen, &message);

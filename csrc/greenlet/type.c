@@ -435,13 +435,10 @@ PyDoc_STRVAR(switch_doc,
 "Returns, by the same rule, what is handed over when somebody switches back; raises what is thrown.\n"
 "greenswitch.error: the greenlet belongs to another thread.");
 
+/* Any arguments, any target. */
 static PyObject *
-greenlet_switch(PyGreenlet *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+switch_general(gs_thread *thread, PyGreenlet *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    gs_thread *thread = gs_thread_get();
-    if (GS_UNLIKELY(thread == NULL)) {
-        return NULL;
-    }
     gs_message message = {GS_NOTHING, NULL, NULL};
     Py_ssize_t nkwargs = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
     if (nkwargs != 0) {
@@ -475,6 +472,24 @@ greenlet_switch(PyGreenlet *self, PyObject *const *args, Py_ssize_t nargs, PyObj
         }
     }
     return gs_greenlet_switch(thread, self, message);
+}
+
+/* Every frame between the interpreter loop and the machine's switch is stack to copy and a return to
+ * predict, so this one only ends in calls that the compiler turns into jumps. */
+static PyObject *
+greenlet_switch(PyGreenlet *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    gs_thread *thread = gs_thread_get();
+    if (GS_UNLIKELY(thread == NULL)) {
+        return NULL;
+    }
+    if (GS_LIKELY(kwnames == NULL && nargs <= 1 && gs_greenlet_is_resumable(thread, self))) {
+        if (nargs == 0) {
+            return gs_greenlet_resume(thread, self, GS_NOTHING, NULL);
+        }
+        return gs_greenlet_resume(thread, self, GS_ONE, Py_NewRef(args[0]));
+    }
+    return switch_general(thread, self, args, nargs, kwnames);
 }
 
 PyDoc_STRVAR(throw_doc,

@@ -102,8 +102,21 @@ stay(gs_slice *from)
     return NULL;
 }
 
+/* Put the target's bytes back where they were.  We run below them. */
 static void *
-leave(void *context, void *sp)
+restore(gs_stack *stack)
+{
+    gs_slice *to = stack->target;
+    if (to->saved != 0) {
+        memcpy(to->start, to->copy, to->saved);
+        to->saved = 0;
+    }
+    stack->current = to;
+    return to->start;
+}
+
+void *
+gs_stack_move(void *context, void *sp)
 {
     gs_stack *stack = context;
     gs_slice *from = stack->current;
@@ -111,7 +124,7 @@ leave(void *context, void *sp)
     if (clear_the_way(from, stack->target) < 0) {
         return stay(from);
     }
-    return stack->target->start;
+    return restore(stack);
 }
 
 static void *
@@ -122,19 +135,7 @@ leave_for_ever(void *context, void *sp)
     if (clear_the_way(stack->current->above, stack->target) < 0) {
         return NULL;
     }
-    return stack->target->start;
-}
-
-static void
-arrive(void *context)
-{
-    gs_stack *stack = context;
-    gs_slice *to = stack->target;
-    if (to->saved != 0) {
-        memcpy(to->start, to->copy, to->saved);
-        to->saved = 0;
-    }
-    stack->current = to;
+    return restore(stack);
 }
 
 /* A new slice begins right below the sp of the one that starts it. */
@@ -168,13 +169,6 @@ enter(void *context)
 }
 
 int
-gs_stack_switch(gs_stack *stack, gs_slice *to)
-{
-    stack->target = to;
-    return gs_switch(stack, leave, arrive) == NULL ? -1 : 0;
-}
-
-int
 gs_stack_start(gs_stack *stack, gs_slice *to, gs_entry *entry)
 {
     stack->target = to;
@@ -186,7 +180,7 @@ int
 gs_stack_finish(gs_stack *stack, gs_slice *to)
 {
     stack->target = to;
-    gs_switch(stack, leave_for_ever, arrive);
+    gs_switch(stack, to->start, leave_for_ever);
     return -1;
 }
 

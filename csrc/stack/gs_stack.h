@@ -63,8 +63,9 @@ struct gs_stack {
 GS_HIDDEN void gs_stack_init(gs_stack *stack, gs_slice *main);
 
 /* Suspend the current slice and go on in `to`, which is suspended.  0 when somebody has switched back;
- * -1, with nothing moved, when there is no memory for the copies. */
-GS_HIDDEN int gs_stack_switch(gs_stack *stack, gs_slice *to);
+ * -1, with nothing moved, when there is no memory for the copies.  Inline, because each frame on the way
+ * is stack to copy and a return to predict. */
+static inline int gs_stack_switch(gs_stack *stack, gs_slice *to);
 
 /* Suspend the current slice and call entry(stack) in `to`, which has no stack yet.  `entry` must not
  * return.  Results as of gs_stack_switch; a start needs no memory and does not fail. */
@@ -77,5 +78,15 @@ GS_HIDDEN int gs_stack_finish_start(gs_stack *stack, gs_slice *to, gs_entry *ent
 
 /* Free the copy.  The slice has no stack afterwards. */
 GS_HIDDEN void gs_slice_clear(gs_slice *slice);
+
+/* The memory's part of a switch: a gs_move. */
+GS_HIDDEN void *gs_stack_move(void *stack, void *sp);
+
+static inline int
+gs_stack_switch(gs_stack *stack, gs_slice *to)
+{
+    stack->target = to;
+    return gs_switch(stack, to->start, gs_stack_move) == NULL ? -1 : 0;
+}
 
 #endif

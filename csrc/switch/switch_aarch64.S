@@ -15,7 +15,7 @@
  *   0xa0  FPCR, 8 bytes unused
  *
  * Once they are stored, the callee-saved registers are free for our own use:
- *   x19  context      x20  arrive / enter      x21  our FPCR
+ *   x19  context    x20  our sp    x21  our FPCR    x22  enter
  *
  * FPCR is compared and written only when it differs: the write serialises the pipeline.
  */
@@ -59,12 +59,9 @@
         .cfi_offset d14, -32
         .cfi_offset d15, -24
         mov     x19, x0
-        mov     x20, x2
+        mov     x20, sp
         mrs     x21, fpcr
         str     x21, [sp, #0xa0]
-        mov     x9, x1
-        mov     x1, sp
-        blr     x9
         .endm
 
         .macro  GS_POP
@@ -88,18 +85,26 @@
         .p2align 4
 gs_switch:
         GS_PUSH
-        cbz     x0, .Lswitch_out
+        cmp     x1, x20
+        csel    x1, x1, x20, lo
+        mov     sp, x1
+        mov     x1, x20
+        blr     x2
+        cbz     x0, .Lswitch_stay
         mov     sp, x0
-        mov     x0, x19
-        blr     x20
         mov     x0, x19
         ldr     x9, [sp, #0xa0]
         cmp     x9, x21
         b.eq    .Lswitch_out
         msr     fpcr, x9
 .Lswitch_out:
+        .cfi_remember_state
         GS_POP
         ret
+        .cfi_restore_state
+.Lswitch_stay:
+        mov     sp, x20
+        b       .Lswitch_out
         .cfi_endproc
         .size   gs_switch, .-gs_switch
 
@@ -109,9 +114,13 @@ gs_switch:
         .p2align 4
 gs_start:
         GS_PUSH
+        mov     x22, x2
+        mov     x9, x1
+        mov     x1, sp
+        blr     x9
         cbz     x0, .Lstart_stay
         mov     x0, x19
-        mov     x9, x20
+        mov     x9, x22
         mov     x29, xzr
         mov     x30, xzr
         b       gs_outermost
