@@ -88,6 +88,7 @@ struct gs_thread {
 GS_HIDDEN extern PyTypeObject PyGreenlet_Type;
 GS_HIDDEN extern PyObject *gs_error;
 GS_HIDDEN extern PyObject *gs_exit;
+GS_HIDDEN extern PyObject *gs_str_run; /* "run", interned */
 
 static inline bool
 gs_greenlet_check(PyObject *object)

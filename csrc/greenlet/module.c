@@ -6,6 +6,7 @@
 
 PyObject *gs_error;
 PyObject *gs_exit;
+PyObject *gs_str_run;
 
 PyDoc_STRVAR(getcurrent_doc,
 "getcurrent()\n--\n\n"
@@ -104,6 +105,10 @@ module_exec(PyObject *module)
         gs_exit = PyErr_NewExceptionWithDoc("greenswitch.GreenletExit",
                                             "Ends the greenlet that it is raised in, silently.",
                                             PyExc_BaseException, NULL);
+        gs_str_run = PyUnicode_InternFromString("run");
+    }
+    if (gs_str_run == NULL) {
+        return -1;
     }
     if (add_to_both(module, "error", gs_error) < 0 || add_to_both(module, "GreenletExit", gs_exit) < 0
         || add_functions_to_type(module) < 0) {

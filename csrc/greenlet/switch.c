@@ -139,12 +139,6 @@ arrive(gs_thread *thread)
         message_drop(&message);
         message.kind = GS_ERROR;
     }
-    if (ended && gs_pystate_owns(&origin->pimpl->py)) {
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        gs_pystate_clear(&origin->pimpl->py);
-        PyErr_Restore(type, value, traceback);
-    }
     drop((PyObject *)origin, message.kind == GS_ERROR);
     return message;
 }
@@ -307,17 +301,28 @@ choose(gs_thread *thread, PyGreenlet *target)
 }
 
 /* Have what a new greenlet is to run in g->run.  May run any code, so that afterwards the greenlet may
- * have been started, or finished, or be of another thread. */
+ * have been started, or finished, or be of another thread.  Also for one that is to be thrown into, and
+ * will run nothing: one without `run` is refused there too.  `error`: an exception is set, to be kept. */
 static int
-find_run(PyGreenlet *greenlet)
+find_run(PyGreenlet *greenlet, bool error)
 {
     gs_greenlet *g = greenlet->pimpl;
     if (Py_TYPE(greenlet) == &PyGreenlet_Type && g->run != NULL) {
         return 0;
     }
-    PyObject *run = PyObject_GetAttrString((PyObject *)greenlet, "run");
+    PyObject *type = NULL, *value = NULL, *traceback = NULL;
+    if (error) {
+        PyErr_Fetch(&type, &value, &traceback);
+    }
+    PyObject *run = PyObject_GetAttr((PyObject *)greenlet, gs_str_run);
     if (run == NULL) {
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
         return -1;
+    }
+    if (error) {
+        PyErr_Restore(type, value, traceback);
     }
     if (g->state != GS_NEW) {
         Py_DECREF(run);
@@ -347,11 +352,11 @@ gs_greenlet_switch(gs_thread *thread, PyGreenlet *target, gs_message message)
         if (g->state == GS_ACTIVE) {
             return resume(thread, chosen, message.kind, message.value, message.kwargs);
         }
-        if (looked || message.kind == GS_ERROR) {
+        if (looked) {
             return start(thread, chosen, &message);
         }
         Py_INCREF(chosen);
-        int failed = find_run(chosen);
+        int failed = find_run(chosen, message.kind == GS_ERROR);
         /* Only if it is still the one to enter, and nobody has taken `run` away meanwhile. */
         looked = g->state == GS_NEW && g->run != NULL;
         Py_DECREF(chosen);
@@ -406,10 +411,10 @@ heir(gs_thread *thread, PyGreenlet *self, gs_message *outcome)
             Py_INCREF(target);
             Py_SETREF(parent, target);
             gs_greenlet *g = target->pimpl;
-            if (g->state == GS_ACTIVE || outcome->kind == GS_ERROR) {
+            if (g->state == GS_ACTIVE) {
                 break;
             }
-            failed = find_run(target) < 0;
+            failed = find_run(target, outcome->kind == GS_ERROR) < 0;
             if (!failed && g->state == GS_NEW && g->run != NULL) {
                 break;
             }

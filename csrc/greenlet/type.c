@@ -45,6 +45,9 @@ greenlet_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (thread == NULL) {
         return NULL;
     }
+    if (GS_UNLIKELY(PyType_HasFeature(type, Py_TPFLAGS_IS_ABSTRACT))) {
+        return PyObject_CallMethod((PyObject *)&PyBaseObject_Type, "__new__", "O", (PyObject *)type);
+    }
     PyGreenlet *self = greenlet_alloc(type);
     if (self != NULL) {
         self->pimpl->parent = (PyGreenlet *)Py_NewRef((PyObject *)thread->current);

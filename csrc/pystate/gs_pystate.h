@@ -22,13 +22,14 @@
  *       Give `ts` the state of a greenlet at its very beginning: no frame, no exception being handled,
  *       its own data stack, the context that s->context holds; the recursion depth of its starter.
  *   void gs_pystate_finish(s, ts)
- *       Move what the running greenlet, at its very end, still owns from `ts` into `s`.
+ *       Move what the running greenlet, at its very end, still owns from `ts` into `s`: its context,
+ *       which one can ask a dead greenlet for.
  *   void gs_pystate_dispose(s)
  *       Give back what _create got, after _finish, when another greenlet runs.
  *   void gs_pystate_abandon(s)
  *       Give up a suspended greenlet that can never run again.  May run Python code.
- *   bool gs_pystate_owns(s), void gs_pystate_clear(s)
- *       Whether there are references that `s` owns; drop them.  May run Python code.
+ *   void gs_pystate_clear(s)
+ *       Drop the references that `s` owns.  May run Python code.
  *   PyFrameObject *gs_pystate_frame(s, ts)
  *       The topmost Python frame of a suspended greenlet; a new reference, or NULL without an error.
  *   int  gs_pystate_traverse(s, visit, arg)

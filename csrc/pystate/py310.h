@@ -75,12 +75,6 @@ gs_pystate_finish(gs_pystate *s, PyThreadState *ts)
     s->context = ts->context;
 }
 
-static inline bool
-gs_pystate_owns(const gs_pystate *s)
-{
-    return s->context != NULL || s->exc.exc_type != NULL;
-}
-
 static inline void
 gs_pystate_dispose(gs_pystate *s)
 {
