@@ -20,9 +20,13 @@
 #if defined(__GNUC__)
 #define GS_LIKELY(x) __builtin_expect(!!(x), 1)
 #define GS_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define GS_NOINLINE __attribute__((noinline))
+#define GS_COLD __attribute__((noinline, cold))
 #else
 #define GS_LIKELY(x) (x)
 #define GS_UNLIKELY(x) (x)
+#define GS_NOINLINE
+#define GS_COLD
 #endif
 
 typedef struct gs_greenlet gs_greenlet;
@@ -48,7 +52,7 @@ struct gs_greenlet {
     bool is_main;
     gs_thread *thread;  /* counted; NULL while GS_NEW */
     PyGreenlet *parent; /* counted; NULL in main greenlets, and after tp_clear */
-    PyObject *run;      /* counted; NULL: none given, or started */
+    PyObject *run;      /* counted; NULL: none given, or ended */
     gs_slice slice;     /* has a stack if and only if GS_ACTIVE or GS_DYING */
     gs_pystate py;      /* meaningful while suspended, but for what it owns */
 };

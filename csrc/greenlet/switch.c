@@ -43,36 +43,6 @@ message_result(gs_message *m)
     return pair;
 }
 
-/* Call run() with this message. */
-static PyObject *
-message_call(PyObject *run, gs_message *m)
-{
-    PyObject *result = NULL;
-    switch (m->kind) {
-    case GS_ERROR:
-        return NULL;
-    case GS_NOTHING:
-        return PyObject_CallNoArgs(run);
-    case GS_ONE:
-        result = PyObject_CallOneArg(run, m->value);
-        break;
-    case GS_MANY:
-    case GS_BOTH:
-        result = PyObject_Call(run, m->value, m->kwargs);
-        break;
-    case GS_KEYWORDS: {
-        PyObject *none = PyTuple_New(0);
-        if (none != NULL) {
-            result = PyObject_Call(run, none, m->kwargs);
-            Py_DECREF(none);
-        }
-        break;
-    }
-    }
-    message_drop(m);
-    return result;
-}
-
 /* ---- arriving ---- */
 
 /* Tell the tracer of a switch into the current greenlet.  -1: it failed; it is no longer the tracer, and
@@ -153,55 +123,58 @@ receive(gs_thread *thread)
 
 /* ---- leaving ---- */
 
-static void
-depart(gs_thread *thread, PyGreenlet *target, const gs_message *message)
+static inline void
+depart(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject *value, PyObject *kwargs)
 {
-    thread->message = *message;
+    thread->message.kind = kind;
+    thread->message.value = value;
+    thread->message.kwargs = kwargs;
     thread->origin = thread->current;
     Py_INCREF(target);
     thread->current = target;
 }
 
+GS_COLD static PyObject *
+no_memory(PyObject *value, PyObject *kwargs)
+{
+    Py_XDECREF(value);
+    Py_XDECREF(kwargs);
+    return PyErr_NoMemory();
+}
+
 /* No memory for the copies of stacks: we are still where we were. */
-static void
+GS_COLD static PyObject *
 undepart(gs_thread *thread)
 {
     PyGreenlet *target = thread->current;
     thread->current = thread->origin;
     thread->origin = NULL;
+    gs_message message = thread->message;
     Py_DECREF(target); /* never the last: whoever asks for a switch holds one */
+    return no_memory(message.value, message.kwargs);
 }
 
-static PyObject *
-no_memory(gs_message *message)
-{
-    message_drop(message);
-    return PyErr_NoMemory();
-}
-
-/* Into a suspended greenlet of this thread, which is not the current one. */
+/* Into a suspended greenlet of this thread, which is not the current one.  What this function keeps on
+ * the stack is copied at every switch. */
 static inline PyObject *
 resume(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject *value, PyObject *kwargs)
 {
     gs_greenlet *self = thread->current->pimpl;
-    gs_message message = {kind, value, kwargs};
-    PyThreadState *ts = thread->ts;
-    if (GS_UNLIKELY(gs_pystate_suspend(&self->py, ts) < 0)) {
-        return no_memory(&message);
+    if (GS_UNLIKELY(gs_pystate_suspend(&self->py, thread->ts) < 0)) {
+        return no_memory(value, kwargs);
     }
-    depart(thread, target, &message);
+    depart(thread, target, kind, value, kwargs);
     int failed = gs_stack_switch(&thread->stack, &target->pimpl->slice);
-    gs_pystate_resume(&self->py, ts);
+    gs_pystate_resume(&self->py, thread->ts);
     if (GS_UNLIKELY(failed)) {
-        undepart(thread);
-        message = thread->message;
-        return no_memory(&message);
+        return undepart(thread);
     }
     PyGreenlet *origin = thread->origin;
+    kind = thread->message.kind;
     if (GS_LIKELY(origin->pimpl->state == GS_ACTIVE && thread->tracer == NULL
-                  && (thread->message.kind == GS_ONE || thread->message.kind == GS_NOTHING))) {
+                  && (kind == GS_ONE || kind == GS_NOTHING))) {
         /* arrive() and message_result(), for the usual case. */
-        PyObject *result = thread->message.kind == GS_ONE ? thread->message.value : PyTuple_New(0);
+        PyObject *result = kind == GS_ONE ? thread->message.value : PyTuple_New(0);
         thread->origin = NULL;
         Py_DECREF(origin);
         return result;
@@ -217,13 +190,12 @@ gs_greenlet_resume(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject
 
 static void run_greenlet(gs_stack *stack);
 
-/* Make a new greenlet ready to be entered. */
+/* Make a new greenlet ready to be entered.  -1: no memory, no exception is set. */
 static int
-prepare(gs_thread *thread, PyGreenlet *target, gs_message *message)
+prepare(gs_thread *thread, PyGreenlet *target)
 {
     gs_greenlet *g = target->pimpl;
     if (gs_pystate_create(&g->py) < 0) {
-        no_memory(message);
         return -1;
     }
     g->thread = gs_thread_retain(thread);
@@ -238,13 +210,13 @@ start(gs_thread *thread, PyGreenlet *target, gs_message *message)
     gs_greenlet *self = thread->current->pimpl;
     PyThreadState *ts = thread->ts;
     if (gs_pystate_suspend(&self->py, ts) < 0) {
-        return no_memory(message);
+        return no_memory(message->value, message->kwargs);
     }
-    if (prepare(thread, target, message) < 0) {
+    if (prepare(thread, target) < 0) {
         gs_pystate_resume(&self->py, ts);
-        return NULL;
+        return no_memory(message->value, message->kwargs);
     }
-    depart(thread, target, message);
+    depart(thread, target, message->kind, message->value, message->kwargs);
     gs_stack_start(&thread->stack, &target->pimpl->slice, run_greenlet);
     gs_pystate_resume(&self->py, ts);
     return receive(thread);
@@ -428,16 +400,24 @@ heir(gs_thread *thread, PyGreenlet *self, gs_message *outcome)
     return parent != NULL ? parent : (PyGreenlet *)Py_NewRef((PyObject *)thread->main);
 }
 
-/* Leave for ever. */
-static void
-finish(gs_thread *thread, PyGreenlet *self, gs_message outcome)
+/* Hand over what `run` has returned, NULL for an exception, and leave for ever. */
+GS_NOINLINE static void
+finish(gs_thread *thread, PyGreenlet *self, PyObject *result)
 {
     gs_greenlet *g = self->pimpl;
+    gs_message outcome = {result == NULL ? GS_ERROR : GS_ONE, result, NULL};
+    outcome = caught_exit(outcome);
+    if (g->run != NULL) {
+        PyObject *run = g->run;
+        g->run = NULL;
+        drop(run, outcome.kind == GS_ERROR);
+    }
     for (;;) {
         PyGreenlet *target = heir(thread, self, &outcome);
         gs_greenlet *next = target->pimpl;
         bool fresh = next->state == GS_NEW;
-        if (fresh && prepare(thread, target, &outcome) < 0) {
+        if (fresh && prepare(thread, target) < 0) {
+            no_memory(outcome.value, outcome.kwargs);
             outcome.kind = GS_ERROR;
             Py_XSETREF(g->parent, (PyGreenlet *)Py_NewRef((PyObject *)thread->main));
             Py_DECREF(target);
@@ -445,7 +425,7 @@ finish(gs_thread *thread, PyGreenlet *self, gs_message outcome)
         }
         gs_pystate_finish(&g->py, thread->ts);
         g->state = GS_DYING;
-        depart(thread, target, &outcome);
+        depart(thread, target, outcome.kind, outcome.value, outcome.kwargs);
         Py_DECREF(target); /* not the last: depart has taken one */
         if (fresh) {
             gs_stack_finish_start(&thread->stack, &next->slice, run_greenlet);
@@ -457,24 +437,59 @@ finish(gs_thread *thread, PyGreenlet *self, gs_message outcome)
     }
 }
 
+/* Take over the thread state and receive the first message; leaves it in thread->message. */
+GS_NOINLINE static void
+begin(gs_thread *thread)
+{
+    gs_pystate_start(&thread->current->pimpl->py, thread->ts);
+    thread->message = arrive(thread);
+}
+
+/* Call `run` with a first message that has arguments. */
+GS_NOINLINE static PyObject *
+call_run(PyObject *run, const gs_message *arguments)
+{
+    gs_message m = *arguments;
+    PyObject *result = NULL;
+    if (m.kind == GS_ONE) {
+        result = PyObject_CallOneArg(run, m.value);
+    }
+    else {
+        PyObject *tuple = m.value != NULL ? m.value : PyTuple_New(0);
+        if (tuple != NULL) {
+            m.value = tuple;
+            result = PyObject_Call(run, tuple, m.kwargs);
+        }
+    }
+    if (m.value != NULL) {
+        drop(m.value, result == NULL);
+    }
+    if (m.kwargs != NULL) {
+        drop(m.kwargs, result == NULL);
+    }
+    return result;
+}
+
+/* The outermost function of a greenlet.  What it keeps on the stack while `run` is called is copied at
+ * every switch, so that is next to nothing: `run` and its argument stay with the greenlet, which owns
+ * them as long as it runs. */
 static void
 run_greenlet(gs_stack *stack)
 {
     gs_thread *thread = (gs_thread *)stack; /* its first member */
+    begin(thread);
     PyGreenlet *self = thread->current;
-    gs_greenlet *g = self->pimpl;
-    gs_pystate_start(&g->py, thread->ts);
-
-    gs_message message = arrive(thread);
-    PyObject *run = g->run;
-    g->run = NULL;
-    PyObject *result = message_call(run, &message);
-    gs_message outcome = {result == NULL ? GS_ERROR : GS_ONE, result, NULL};
-    outcome = caught_exit(outcome);
-    if (run != NULL) {
-        drop(run, outcome.kind == GS_ERROR);
+    PyObject *result;
+    if (GS_LIKELY(thread->message.kind == GS_NOTHING)) {
+        result = PyObject_CallNoArgs(self->pimpl->run);
     }
-    finish(thread, self, outcome);
+    else if (thread->message.kind == GS_ERROR) {
+        result = NULL;
+    }
+    else {
+        result = call_run(self->pimpl->run, &thread->message);
+    }
+    finish(thread, self, result);
 }
 
 /* ---- killing ---- */
