@@ -82,7 +82,8 @@ struct gs_thread {
     /* Only during a switch, from leaving one stack to arriving on the other: */
     PyGreenlet *origin;  /* who was `current`, with its count */
     gs_message message;
-    /* Suspended greenlets of this thread whose last reference was dropped by another thread; counted. */
+    /* Suspended greenlets of this thread that another thread, or a garbage collection, has given up;
+     * counted.  They are killed when this thread next runs greenlet code. */
     PyGreenlet **doomed;
     size_t doomed_count;
     size_t doomed_room;
@@ -120,7 +121,7 @@ GS_HIDDEN gs_thread *gs_thread_find_existing(PyThreadState *ts);
 /* Kill what others have left to this thread to kill.  Runs Python code. */
 GS_HIDDEN void gs_thread_reap(gs_thread *thread);
 
-/* Leave a suspended greenlet to its own thread to kill.  Takes over the reference. */
+/* Leave a suspended greenlet to its own thread to kill, later.  Takes over the reference. */
 GS_HIDDEN void gs_thread_doom(gs_thread *thread, PyGreenlet *greenlet);
 
 GS_HIDDEN gs_thread *gs_thread_retain(gs_thread *thread);

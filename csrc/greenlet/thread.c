@@ -162,8 +162,11 @@ void
 gs_thread_reap(gs_thread *thread)
 {
     /* Taken out one by one: each kill runs code that may come here again. */
-    while (thread->doomed_count != 0) {
+    while (thread->doomed_count != 0 && !gs_py_is_collecting(thread->ts)) {
         PyGreenlet *greenlet = thread->doomed[--thread->doomed_count];
-        Py_DECREF(greenlet); /* now by its own thread: its deallocation kills it */
+        if (Py_REFCNT(greenlet) > 1 && greenlet->pimpl->state == GS_ACTIVE) {
+            gs_greenlet_kill(thread, greenlet); /* from a garbage cycle, which still refers to it */
+        }
+        Py_DECREF(greenlet); /* otherwise its deallocation kills it */
     }
 }

@@ -157,19 +157,19 @@ is_live(gs_greenlet *g)
     return g->state == GS_ACTIVE && !g->is_main && g->thread->ts != NULL && !gs_py_is_finalizing();
 }
 
-/* Nobody can switch to this greenlet any more: let it clean up after itself.  Afterwards it may have
- * been resurrected. */
+/* Nobody can switch to this greenlet any more: let it clean up after itself.  That is for its own thread
+ * to do, and not in the middle of a garbage collection.  Afterwards it may have been resurrected. */
 static void
 let_go(PyGreenlet *self)
 {
     gs_greenlet *g = self->pimpl;
-    gs_thread *here = gs_thread_find_existing(_PyThreadState_UncheckedGet());
-    if (g->thread != here) {
+    PyThreadState *ts = _PyThreadState_UncheckedGet();
+    if (g->thread->ts != ts || gs_py_is_collecting(ts)) {
         Py_INCREF(self);
         gs_thread_doom(g->thread, self);
         return;
     }
-    gs_greenlet_kill(here, self);
+    gs_greenlet_kill(g->thread, self);
     if (g->state == GS_ACTIVE && Py_REFCNT(self) == 1) {
         /* It caught GreenletExit and switched away.  Its stack is in use, so it has to stay. */
         PySys_FormatStderr("GreenletExit did not kill %R\n", (PyObject *)self);

@@ -70,6 +70,15 @@
 #error "This CPython is newer than 3.13, the newest that this version of greenswitch knows: install a newer greenswitch."
 #endif
 
+/* Whether the garbage collector is in the middle of a collection.  It keeps lists of objects whose heads
+ * are on the C stack: what runs on another stack meanwhile, over those heads, must not free any of the
+ * objects in them.  So nothing that the collector gives up may be killed before it is done. */
+static inline bool
+gs_py_is_collecting(PyThreadState *ts)
+{
+    return ts->interp->gc.collecting != 0;
+}
+
 /* Run without the thread's trace and profile functions, and with them again. */
 static inline void
 gs_py_tracing_off(PyThreadState *ts)

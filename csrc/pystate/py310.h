@@ -3,6 +3,8 @@
 #ifndef GS_PY310_H
 #define GS_PY310_H
 
+#include "pystate/internal.h"
+
 typedef struct gs_pystate {
     PyObject *context;          /* owned; NULL: empty */
     PyFrameObject *frame;       /* borrowed from the running code; NULL: no Python frame */

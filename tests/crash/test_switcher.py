@@ -1,0 +1,191 @@
+"""Programs that once crashed, hung or leaked, or whose like has crashed greenlet; each in its own process.
+
+The numbers are those of the list of crashes that greenlet had to fix.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+PROGRAMS = {
+    "a main that is left from a shallower place": """
+        # The interpreter's specialised call takes less C stack than the general one, so that main's slice
+        # begins above the stop of the greenlet that it switches to.
+        def partner():
+            switch = main.switch
+            for i in range(40):
+                trail.append(i)
+                switch()
+        trail = []
+        g = greenlet(partner)
+        for i in range(20):
+            g.switch()
+        assert trail == list(range(20)), trail
+    """,
+    "crash 1: the trashcan switches": """
+        import gc
+        class Switcher:
+            def __del__(self):
+                greenlet(lambda: gc.collect(0)).switch()
+                waiting = greenlet(lambda: main.switch())
+                waiting.switch()
+        nested = []
+        for i in range(50_000):
+            nested = [nested, Switcher() if i % 1000 == 0 else None]
+        del nested
+    """,
+    "crash 2: code that runs in the middle of a switch": """
+        import gc, weakref
+        gc.set_threshold(1)
+        class Node:
+            def __del__(self):
+                greenlet(lambda: None).switch()
+        def work():
+            for i in range(200):
+                a = Node(); a.self = a
+                weakref.ref(a, lambda _: greenlet(int).switch())
+                main.switch(i)
+        many = [greenlet(work) for i in range(20)]
+        for i in range(150):
+            for g in many:
+                assert g.switch() == i
+        del many, g
+        assert gc.isenabled()
+    """,
+    "crash 4: exit with greenlets in every state": """
+        import atexit, threading
+        def wait():
+            try:
+                main.switch()
+            finally:
+                print('never at exit')
+        kept = [greenlet(wait), greenlet(wait), greenlet(wait)]
+        kept[0].switch(); kept[1].switch()
+        done = greenlet(int); done.switch()
+        def in_thread():
+            global left
+            me = getcurrent()
+            left = greenlet(lambda: me.switch())
+            left.switch()
+        for i in range(5):
+            t = threading.Thread(target=in_thread); t.start(); t.join()
+        threading.Thread(target=lambda: (greenlet(lambda: __import__('time').sleep(30)).switch()),
+                         daemon=True).start()
+        atexit.register(lambda: print('atexit', greenlet(lambda: 'fine').switch()))
+    """,
+    "crash 4: exit from within a greenlet": """
+        import sys
+        def leave():
+            sys.exit(0)
+        greenlet(lambda: greenlet(leave).switch()).switch()
+    """,
+    "crash 5: data stacks of greenlets that are never finished": """
+        import resource
+        def deep(n):
+            return main.switch() if n == 0 else deep(n - 1)
+        def make():
+            for i in range(300):
+                g = greenlet(deep)
+                g.switch(100)
+        make()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for i in range(30):
+            make()
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert after - before < 8_000, (before, after)
+    """,
+    "crash 6: walking frames while everybody is suspended": """
+        import sys, traceback
+        def wait():
+            main.switch(sys._getframe())
+        def run():
+            sorted([1], key=lambda _: next(map(lambda _: wait(), [0])))
+        many = [greenlet(run) for i in range(50)]
+        frames = [g.switch() for g in many]
+        for i in range(3):
+            for f in frames:
+                names = [s.name for s in traceback.extract_stack(f)]
+                assert names == ['run', '<lambda>', '<lambda>', 'wait'], names
+        for g in many[:25]:
+            try:
+                g.throw(KeyError)
+            except KeyError:
+                traceback.format_exc()
+        del many, g
+        for f in frames:
+            f.f_back, f.f_locals, f.f_lineno
+    """,
+    "crash 7: the tracer that is set already": """
+        from greenswitch import settrace, gettrace
+        def tracer(event, pair): pass
+        for i in range(1000):
+            settrace(tracer)
+        assert gettrace() is tracer
+        settrace(None)
+    """,
+    "crash 8: native threads that end inside a greenlet": """
+        import threading, _thread
+        def leave():
+            _thread.exit()
+        def in_thread():
+            greenlet(leave).switch()
+        for i in range(20):
+            t = threading.Thread(target=in_thread); t.start(); t.join()
+    """,
+    "crash 11: references across threads": """
+        import gc, threading, weakref
+        class Thing: pass
+        refs = []
+        def in_thread():
+            me = getcurrent()
+            thing = Thing(); refs.append(weakref.ref(thing))
+            def run(x):
+                me.switch()
+            g = greenlet(run); g.switch(thing)
+            del g
+        for i in range(20):
+            t = threading.Thread(target=in_thread); t.start(); t.join()
+        gc.collect()
+        assert [r() for r in refs] == [None] * 20
+    """,
+    "crash 13: the collector is not left switched off": """
+        import gc
+        for i in range(1000):
+            g = greenlet(lambda: main.switch()); g.switch(); g.me = g; del g
+        gc.collect()
+        assert gc.isenabled() and gc.collect() >= 0
+    """,
+    "fork in a program with threads and suspended greenlets": """
+        import os, threading, time
+        inside, go = threading.Event(), threading.Event()
+        def in_greenlet():
+            inside.set(); go.wait(20)
+        def in_thread():
+            greenlet(in_greenlet).switch()
+        t = threading.Thread(target=in_thread); t.start(); inside.wait(20)
+        waiting = greenlet(lambda: main.switch('first')); waiting.switch()
+        pid = os.fork()
+        if pid == 0:
+            waiting.switch()
+            assert waiting.dead and greenlet(lambda: 5).switch() == 5
+            os._exit(7)
+        go.set(); t.join()
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    """,
+}
+
+PRELUDE = "from greenswitch import greenlet, getcurrent, GreenletExit, error\nmain = getcurrent()\n"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program(name: str, run_python) -> None:  # type: ignore[no-untyped-def]
+    from textwrap import dedent
+
+    options = ("-W", "ignore::DeprecationWarning")
+    outcome = run_python(PRELUDE + dedent(PROGRAMS[name]) + "\nprint('end of program')\n", options=options).check()
+    if "exit from within" not in name:
+        assert "end of program" in outcome.stdout
+    assert "never at exit" not in outcome.stdout
+    if name.startswith("crash 4: exit with"):
+        assert "atexit fine" in outcome.stdout
+    assert outcome.stderr == ""
