@@ -33,7 +33,7 @@ typedef struct gs_chunk_list {
     int count;
 } gs_chunk_list;
 
-GS_HIDDEN extern gs_chunk_list gs_free_chunks;
+extern gs_chunk_list gs_free_chunks __attribute__((visibility("hidden")));
 
 static inline int
 gs_datastack_create(gs_datastack *d)

@@ -46,8 +46,6 @@
 
 #include <stdbool.h>
 
-#include "switch/gs_switch.h"
-
 #ifdef PYPY_VERSION
 #error "greenswitch is for CPython: PyPy has greenlets of its own."
 #endif

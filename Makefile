@@ -1,0 +1,91 @@
+# Each target makes what it needs.  A virtual environment carries stamp files, so that a second run does
+# only what has changed since: .python-X.Y.Z (made, by that Python), .installed (the package), .extra (the
+# test extra).
+#
+#   PYTHON       the interpreter to make the environment with
+#   VENV         where the environment is
+#   PYTEST_ARGS  passed on to pytest
+#   PYTHONS      for `make matrix`: these interpreters in place of those that it finds
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
+MADE = $(VENV)/.python-$(PYTHON_VERSION)
+SOURCES := setup.py pyproject.toml \
+	$(shell find csrc greenswitch -name __pycache__ -prune -o ! -name '*.so' ! -name '*.o' -print)
+
+# Isolated: neither this directory, whose greenswitch/ has no compiled core, nor the user's site-packages.
+python = $(VENV)/bin/python -I
+pip = $(python) -m pip --disable-pip-version-check
+
+.NOTPARALLEL:
+.PHONY: help demo test matrix test-c test-aarch64 lint bench clean
+
+help:
+	@echo 'make demo          build and install into $(VENV), run the examples, show what they showed'
+	@echo 'make test          build and install into $(VENV), run the tests'
+	@echo 'make matrix        the tests on every supported CPython that this machine has'
+	@echo 'make test-c        the C tests of the machine and stack layers, with each compiler at -O0 -O2 -O3'
+	@echo 'make test-aarch64  the same tests, cross-compiled and under qemu'
+	@echo 'make lint          ruff and mypy'
+	@echo 'make bench         the microbenchmarks'
+	@echo 'make clean         remove all that these have made'
+
+demo: $(VENV)/.installed
+	@$(VENV)/bin/python examples/demo.py
+
+test: $(VENV)/.extra $(VENV)/.installed
+	@$(python) -m pytest $(PYTEST_ARGS)
+
+matrix:
+	@$(PYTHON) .ci/matrix.py $(PYTHONS)
+
+test-c:
+	@sh tests/c/run.sh native
+
+test-aarch64:
+	@sh tests/c/run.sh aarch64
+
+lint: $(VENV)/.extra
+	@$(python) -m ruff check .
+	@$(python) -m mypy
+
+bench: $(VENV)/.extra $(VENV)/.installed
+	@$(python) -m greenswitch.bench
+
+clean:
+	rm -rf .venv .venv-3.* build dist wheelhouse *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	@test -n '$(PYTHON_VERSION)' || { \
+		echo '$(PYTHON) does not run here: install CPython 3.10 or newer, or say which: make PYTHON=...' >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo '$(PYTHON) is Python $(PYTHON_VERSION), and greenswitch needs CPython 3.10 or newer:' \
+			'make PYTHON=...' >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo '$(PYTHON) cannot make virtual environments: install its venv module' \
+			'(the package is python3-venv on Debian and Ubuntu)' >&2; exit 1; }
+	@echo "making $(VENV) with Python $(PYTHON_VERSION)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(pip) install -qq 'setuptools>=77.0.3'
+	@touch $@
+
+# setup.py compiles first and by itself: what it has to say about this machine is then said without pip's
+# frame around it.  build/lib* goes away because setuptools would install what was once copied there.
+$(VENV)/.installed: $(SOURCES) $(MADE)
+	@echo 'building greenswitch'
+	@$(python) setup.py --quiet build_ext
+	@rm -rf build/lib*
+	@$(pip) install -qq --no-build-isolation --no-deps --force-reinstall .
+	@touch $@
+
+$(VENV)/.extra: pyproject.toml $(MADE)
+	@echo 'installing what the tests need'
+	@$(python) setup.py --quiet build_ext
+	@rm -rf build/lib*
+	@$(pip) install -qq --no-build-isolation '.[test]'
+	@touch $@

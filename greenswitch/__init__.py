@@ -1,0 +1,76 @@
+"""greenswitch: green threads for Python.
+
+What belongs here: greenlet's names, ready at once, and gevent's top-level names, which load their modules
+when they are first used - so that `from greenswitch import greenlet` costs no hub. What never does: code that
+does something.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ._core import GreenletExit, error, getcurrent, gettrace, greenlet, settrace
+
+# The name alone tells type checkers what is meant; importing `typing` would cost as much as the switcher.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .greenlets import Greenlet, iwait, joinall, killall, spawn, spawn_later, wait
+    from .hub import get_hub, idle, kill, reinit, sleep, spawn_raw
+    from .timeout import Timeout, with_timeout
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Greenlet",
+    "GreenletExit",
+    "Timeout",
+    "error",
+    "get_hub",
+    "getcurrent",
+    "gettrace",
+    "greenlet",
+    "idle",
+    "iwait",
+    "joinall",
+    "kill",
+    "killall",
+    "reinit",
+    "settrace",
+    "sleep",
+    "spawn",
+    "spawn_later",
+    "spawn_raw",
+    "wait",
+    "with_timeout",
+]
+
+_HOMES = {
+    "Greenlet": "greenlets",
+    "Timeout": "timeout",
+    "get_hub": "hub",
+    "idle": "hub",
+    "iwait": "greenlets",
+    "joinall": "greenlets",
+    "kill": "hub",
+    "killall": "greenlets",
+    "reinit": "hub",
+    "sleep": "hub",
+    "spawn": "greenlets",
+    "spawn_later": "greenlets",
+    "spawn_raw": "hub",
+    "wait": "greenlets",
+    "with_timeout": "timeout",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,723 @@
+"""Greenlets that the hub runs: spawn, join, kill, link, and waiting for several of them.
+
+What belongs here: `Greenlet`, its life from the start to the notification of whoever linked to it, and the
+functions over many. What never does: groups and pools of them, and anything that waits for something else
+than an end.
+
+A greenlet's life: *made*; *started*, when its `switch` stands in the loop's ready queue or a timer;
+*running*; *done*, with a value or an exception. Its links are called once, from the loop, in the order in
+which they were added.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import ReferenceType, ref
+
+from ._core import GreenletExit, getcurrent, greenlet
+from .exceptions import BlockingSwitchOutError, InvalidSwitchError
+from .hub import Hub, Waiter, get_hub, this_thread
+from .loop import Loop
+from .timeout import Timeout
+
+__all__ = ["Greenlet", "iwait", "joinall", "killall", "spawn", "spawn_later", "wait"]
+
+_T = TypeVar("_T")
+_G = TypeVar("_G", bound="Greenlet")
+
+_Exception = type[BaseException] | BaseException
+_STARTED: Any = object()
+_spawn_callbacks: set[Callable[[Greenlet], object]] = set()
+
+
+class _Link:
+    """A link whose callback runs in a greenlet of its own, so that it may wait."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[Any], object]) -> None:
+        self.callback = callback
+
+    def __call__(self, source: Greenlet) -> None:
+        greenlet(self.callback, get_hub()).switch(source)
+
+    def __eq__(self, other: object) -> bool:
+        return self.callback == (other.callback if isinstance(other, _Link) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.callback)
+
+    def __repr__(self) -> str:
+        return repr(self.callback)
+
+
+class _SuccessLink(_Link):
+    __slots__ = ()
+
+    def __call__(self, source: Greenlet) -> None:
+        if source.successful():
+            super().__call__(source)
+
+
+class _FailureLink(_Link):
+    __slots__ = ()
+
+    def __call__(self, source: Greenlet) -> None:
+        if not source.successful():
+            super().__call__(source)
+
+
+class Greenlet(greenlet):
+    """A greenlet that runs `run(*args, **kwargs)` from the hub.
+
+    Made here, it is not started; `Greenlet.spawn` does both. A subclass may define `_run` instead of passing
+    `run`. Raises TypeError if `run` cannot be called.
+    """
+
+    __slots__ = (
+        "_described",
+        "_done",
+        "_error",
+        "_joined_only",
+        "_links",
+        "_name",
+        "_number",
+        "_spawner",
+        "_start",
+        "_target",
+        "args",
+        "kwargs",
+        "value",
+    )
+
+    args: tuple[Any, ...]
+    """The positional arguments of the call; empty when it is done."""
+    kwargs: dict[str, Any]
+    """The keyword arguments of the call; empty when it is done."""
+    value: Any
+    """The result of the call, once it is done and did not fail. Of a greenlet that was killed: the
+    GreenletExit."""
+
+    spawning_stack_limit = 10
+
+    def __init__(self, run: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> None:
+        try:
+            hub = this_thread.hub
+        except AttributeError:
+            hub = get_hub()
+        # Cheaper than the base's __init__, which does no more.
+        self.parent = hub
+        self._target = run
+        if not callable(self._run if run is None else run):
+            raise TypeError("The run argument or self._run must be callable")
+        self.args = args
+        self.kwargs = kwargs
+        self.value = None
+        self._error: BaseException | None = None
+        self._done = False
+        self._start: Any = None
+        """None: not started. What stands in the ready queue, or the timer, that will start it. _STARTED: it
+        runs."""
+        self._links: dict[object, Callable[[Any], object]] | None = None
+        """What to call in the end, in this order. The key of a greenlet that joins is its `id`."""
+        self._joined_only = True
+        """Are all links of greenlets that join?"""
+        self._spawner: ReferenceType[greenlet] = ref(getcurrent())
+
+    if TYPE_CHECKING:
+
+        def _run(self, *args: Any, **kwargs: Any) -> Any:
+            """What the greenlet runs. A subclass may define it."""
+
+    else:
+
+        @property
+        def _run(self):
+            target = self._target
+            return _nothing if target is None else target
+
+        @_run.setter
+        def _run(self, target):
+            self._target = target
+
+    # Starting
+
+    @classmethod
+    def spawn(cls: type[_G], *args: Any, **kwargs: Any) -> _G:
+        """Make a greenlet of these arguments and start it: it runs when the caller waits next. Does not
+        block."""
+        new = cls(*args, **kwargs) if kwargs else cls(*args)
+        new.start()
+        return new
+
+    @classmethod
+    def spawn_later(cls: type[_G], seconds: float, *args: Any, **kwargs: Any) -> _G:
+        """Make a greenlet of these arguments that starts after `seconds`. Does not block."""
+        new = cls(*args, **kwargs)
+        new.start_later(seconds)
+        return new
+
+    def start(self) -> None:
+        """Run when the caller waits next. Does nothing if it was started before. Does not block."""
+        if self._start is None and not self._done:
+            if _spawn_callbacks:
+                self._call_spawn_callbacks()
+            self._start = switch = self.switch
+            try:
+                hub, append, _ = this_thread.turn
+            except AttributeError:
+                hub = None
+            if hub is not None and hub is self.parent:
+                append(switch)
+            else:
+                self._post(switch)
+
+    def start_later(self, seconds: float) -> None:
+        """Run after `seconds`. Does nothing if it was started before. Does not block."""
+        if self._start is None and not self._done:
+            if _spawn_callbacks:
+                self._call_spawn_callbacks()
+            self._start = self.loop.call_later(seconds, self.switch)
+
+    def _post(self, callback: Callable[[], object]) -> None:
+        """Have the greenlet's own hub call `callback`, whichever thread this is."""
+        hub = get_hub()
+        if hub is self.parent:
+            hub.loop.ready.append(callback)
+        else:
+            self.loop.call_threadsafe(callback)
+
+    def _call_spawn_callbacks(self) -> None:
+        for callback in list(_spawn_callbacks):
+            callback(self)
+
+    @staticmethod
+    def add_spawn_callback(callback: Callable[[Greenlet], object]) -> None:
+        """Call `callback(greenlet)` whenever a greenlet is started, in the greenlet that starts it."""
+        _spawn_callbacks.add(callback)
+
+    @staticmethod
+    def remove_spawn_callback(callback: Callable[[Greenlet], object]) -> None:
+        """Undo `add_spawn_callback`. Does nothing if it was not called."""
+        _spawn_callbacks.discard(callback)
+
+    def _cancel_start(self) -> None:
+        start = self._start
+        if start is None or start is _STARTED:
+            return
+        if isinstance(start, list):
+            self.loop.cancel_timer(start)
+        else:
+            self.loop.cancel_ready(start)
+        self._start = None
+
+    # Running and ending
+
+    def run(self) -> Any:
+        """Called by the switcher, once, in the new greenlet. To be left alone: a subclass defines `_run`."""
+        if self._done:
+            return
+        self._start = _STARTED
+        target = self._target
+        try:
+            if target is None:
+                target = self._run
+            self.value = target(*self.args, **self.kwargs) if self.kwargs else target(*self.args)
+        except BaseException as error:
+            trace = error.__traceback__
+            # This frame holds the greenlet, and the greenlet will hold the traceback.
+            self._fail(error.with_traceback(None if trace is None else trace.tb_next))
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._done = True
+        self._target = None
+        self.args = ()
+        if self.kwargs:
+            self.kwargs = {}
+        links = self._links
+        if links:
+            try:
+                hub, append, _ = this_thread.turn
+            except AttributeError:
+                hub = None
+            if self._joined_only and hub is not None and hub is self.parent:
+                # Nobody but greenlets that wait: the loop wakes each of them itself.
+                for switch in list(links.values()):
+                    append(switch)
+                links.clear()
+            else:
+                self._post(self._notify_links)
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, GreenletExit):
+            self.value = error
+            self._finish()
+            return
+        self._describe()
+        self._error = error
+        self._finish()
+        get_hub().handle_error(self, type(error), error, error.__traceback__)
+
+    def _die_before_start(self, exception: _Exception) -> None:
+        self._cancel_start()
+        self._fail(exception() if isinstance(exception, type) else exception)
+
+    def throw(self, *args: Any) -> Any:
+        """Switch to the greenlet now and raise the exception in it. One that does not run yet ends with it
+        without running; one that is done is left alone."""
+        if self._done:
+            return None
+        if self._start is _STARTED:
+            return greenlet.throw(self, *args)
+        error = args[0] if args else GreenletExit
+        if isinstance(error, type):
+            value = args[1] if len(args) > 1 else None
+            if isinstance(value, BaseException):
+                error = value
+            else:
+                error = error() if value is None else error(value)
+        self._die_before_start(error)
+        return None
+
+    # State
+
+    def ready(self) -> bool:
+        """Is it done?"""
+        return self._done
+
+    def successful(self) -> bool:
+        """Is it done, without an exception? A greenlet that was killed by GreenletExit counts as
+        successful."""
+        return self._done and self._error is None
+
+    @property
+    def dead(self) -> bool:
+        """Will it never run (again)?"""
+        return self._done or greenlet.dead.__get__(self)
+
+    @property
+    def started(self) -> bool:
+        """Was it started, and is it not done yet?"""
+        return self._start is not None and not self._done
+
+    def __bool__(self) -> bool:
+        return self._start is not None and not self._done
+
+    @property
+    def exception(self) -> BaseException | None:
+        """What it failed with; None if it did not, or is not done."""
+        return self._error
+
+    @property
+    def exc_info(self) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:
+        """Class, exception and traceback of what it failed with, or None."""
+        error = self._error
+        return None if error is None else (type(error), error, error.__traceback__)
+
+    def _raise_exception(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def loop(self) -> Loop:
+        return _hub_of(self).loop
+
+    @property
+    def spawning_greenlet(self) -> ReferenceType[greenlet]:
+        """A weak reference to the greenlet that made this one."""
+        return self._spawner
+
+    # Name
+
+    @property
+    def minimal_ident(self) -> int:
+        """A small number: the smallest that no other living greenlet of this hub had when it was first asked
+        for."""
+        try:
+            return self._number
+        except AttributeError:
+            self._number: int = _hub_of(self).idents.take(self)
+            return self._number
+
+    @property
+    def name(self) -> str:
+        """"Greenlet-" and the `minimal_ident`, unless it is set. Part of the repr once it was asked for."""
+        try:
+            return self._name
+        except AttributeError:
+            self._name: str = f"Greenlet-{self.minimal_ident}"
+            return self._name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self._name = value
+
+    def _describe(self) -> str:
+        """The call, for the repr."""
+        try:
+            return self._described
+        except AttributeError:
+            pass
+        function = self._target
+        if function is None:
+            described = "_run"
+        elif hasattr(function, "__self__"):
+            described = repr(function)
+        else:
+            described = getattr(function, "__name__", None) or repr(function)
+        arguments = [repr(arg)[:50] for arg in self.args]
+        arguments += [f"{key}={repr(value)[:50]}" for key, value in self.kwargs.items()]
+        if arguments:
+            described += f"({', '.join(arguments)})"
+        self._described: str = described
+        return described
+
+    def __repr__(self) -> str:
+        try:
+            name = f' "{self._name}"'
+        except AttributeError:
+            name = ""
+        return f"<{type(self).__name__}{name} at {id(self):#x}: {self._describe()}>"
+
+    # Links
+
+    def rawlink(self, callback: Callable[[Any], object]) -> None:
+        """Call `callback(self)` in the hub when the greenlet is done, where it must not wait; from the loop
+        even if it is done already. TypeError if it cannot be called."""
+        if not callable(callback):
+            raise TypeError(f"Expected callable: {callback!r}")
+        links = self._links
+        if links is None:
+            self._links = links = {}
+        key: object = callback
+        try:
+            if callback in links:
+                key = object()
+        except TypeError:
+            # Cannot be hashed.
+            key = object()
+        self._joined_only = False
+        links[key] = callback
+        if self._done:
+            self._post(self._notify_links)
+
+    def link(
+        self, callback: Callable[[Any], object], SpawnedLink: Callable[..., Callable[[Any], object]] = _Link
+    ) -> None:
+        """Call `callback(self)` in a new greenlet when this one is done."""
+        if not callable(callback):
+            raise TypeError(f"Expected callable: {callback!r}")
+        self.rawlink(SpawnedLink(callback))
+
+    def link_value(
+        self,
+        callback: Callable[[Any], object],
+        SpawnedLink: Callable[..., Callable[[Any], object]] = _SuccessLink,
+    ) -> None:
+        """`link`, but only if it is successful."""
+        self.link(callback, SpawnedLink)
+
+    def link_exception(
+        self,
+        callback: Callable[[Any], object],
+        SpawnedLink: Callable[..., Callable[[Any], object]] = _FailureLink,
+    ) -> None:
+        """`link`, but only if it fails."""
+        self.link(callback, SpawnedLink)
+
+    def unlink(self, callback: Callable[[Any], object]) -> None:
+        """Undo one `link` or `rawlink` of `callback`. Does nothing if there is none."""
+        links = self._links
+        if not links:
+            return
+        try:
+            if links.pop(callback, None) is not None:
+                return
+        except TypeError:
+            pass
+        for key, link in list(links.items()):
+            if link == callback:
+                del links[key]
+                return
+
+    def unlink_all(self) -> None:
+        """Undo all links. Greenlets that wait in `join` or `get` are no links."""
+        links = self._links
+        if links:
+            for key in [key for key in links if not isinstance(key, int)]:
+                del links[key]
+
+    def has_links(self) -> bool:
+        return bool(self._links)
+
+    def _notify_links(self) -> None:
+        links = self._links
+        if not links:
+            return
+        # Whoever is called may make another one leave: only those still in there are called.
+        for key in list(links):
+            link = links.pop(key, None)
+            if link is not None:
+                try:
+                    link(self)
+                except BaseException as error:
+                    trace = error.__traceback__
+                    hub = get_hub()
+                    hub.handle_error((link, self), type(error), error, trace and trace.tb_next)
+
+    # Waiting
+
+    def _wait(self, timeout: float | None) -> bool:
+        """Wait for the end. False after `timeout` seconds."""
+        if self._done:
+            return True
+        try:
+            hub: Hub = this_thread.hub
+        except AttributeError:
+            hub = get_hub()
+        if hub is not self.parent:
+            return self._wait_elsewhere(timeout)
+        current = getcurrent()
+        if current is hub:
+            raise BlockingSwitchOutError("Impossible to call blocking function in the event loop callback")
+        links = self._links
+        if links is None:
+            self._links = links = {}
+        switch = current.switch
+        key = id(current)
+        timer = None if timeout is None else hub.loop.call_later(timeout, switch)
+        try:
+            links[key] = switch
+            told = hub.suspend()
+        except BaseException:
+            if timer is not None:
+                hub.loop.cancel_timer(timer)
+            if links.pop(key, None) is None:
+                hub.loop.cancel_ready(switch)
+            raise
+        if timer is None:
+            if self._done:
+                return True
+        elif timer[2] is None:
+            if links.pop(key, None) is not None:
+                return False
+            # The timer was called first, the wake-up is on its way.
+            hub.loop.cancel_ready(switch)
+            return True
+        else:
+            hub.loop.cancel_timer(timer)
+            if self._done:
+                return True
+        links.pop(key, None)
+        raise InvalidSwitchError(f"Invalid switch into Greenlet.join(): {told!r}")
+
+    def _wait_elsewhere(self, timeout: float | None) -> bool:
+        """`_wait` from another thread, or where the parent is not the hub."""
+        waiter = Waiter()
+        self.rawlink(waiter.wake)
+        try:
+            return waiter.wait(timeout)
+        finally:
+            self.unlink(waiter.wake)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the greenlet is done, or for `timeout` seconds."""
+        self._wait(timeout)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Wait for the result and return it, or raise what the greenlet failed with. Raises Timeout after
+        `timeout` seconds, or at once if it is not done and `block` is false."""
+        if not self._done and not (block and self._wait(timeout)):
+            raise Timeout(timeout if block else None)
+        if self._error is not None:
+            raise self._error
+        return self.value
+
+    def kill(
+        self, exception: _Exception = GreenletExit, block: bool = True, timeout: float | None = None
+    ) -> None:
+        """Raise `exception` in the greenlet, wherever it waits, from the loop; a greenlet that does not run
+        yet is done with it at once. With `block` wait until it is done, `timeout` seconds at most. Does
+        nothing if it is done."""
+        if self._done:
+            return
+        if self._start is not _STARTED:
+            self._die_before_start(exception)
+            return
+        self._post(partial(_kill, self, exception))
+        if block:
+            self._wait(timeout)
+
+    def __enter__(self: _G) -> _G:
+        return self
+
+    def __exit__(
+        self, t: type[BaseException] | None, v: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.kill()
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """What a greenlet without a function runs."""
+
+
+def _hub_of(target: greenlet) -> Hub:
+    parent = target.parent
+    while not isinstance(parent, Hub):
+        if parent is None:
+            raise RuntimeError(f"{target!r} is not a child of a hub")
+        parent = parent.parent
+    return parent
+
+
+def _kill(target: Greenlet, exception: _Exception) -> None:
+    if not target._done:
+        target.throw(exception)
+
+
+spawn = Greenlet.spawn
+spawn_later = Greenlet.spawn_later
+
+
+class _Gather:
+    """A link to many: keeps what ended, and wakes the one who waits when enough has."""
+
+    __slots__ = ("ended", "waiter", "wanted")
+
+    def __init__(self) -> None:
+        self.ended: deque[Any] = deque()
+        self.waiter: Waiter | None = None
+        self.wanted = 0
+
+    def __call__(self, source: Any) -> None:
+        self.ended.append(source)
+        waiter = self.waiter
+        if waiter is not None and len(self.ended) >= self.wanted:
+            waiter.wake()
+
+    def wait(self, wanted: int, timeout: float | None) -> bool:
+        """Wait until `wanted` ended that were not taken out yet. False after `timeout` seconds."""
+        if len(self.ended) >= wanted:
+            return True
+        self.wanted = wanted
+        self.waiter = waiter = Waiter()
+        # Another thread may have added the last one before it could see the waiter.
+        if len(self.ended) >= wanted:
+            return True
+        try:
+            return waiter.wait(timeout)
+        finally:
+            self.waiter = None
+
+
+def _link_all(objects: list[Any], gather: _Gather) -> None:
+    for item in objects:
+        item.rawlink(gather)
+
+
+def _unlink_all(objects: list[Any], gather: _Gather) -> None:
+    for item in objects:
+        item.unlink(gather)
+
+
+def iwait(
+    objects: Iterable[_T] | None, timeout: float | None = None, count: int | None = None
+) -> Iterator[_T]:
+    """Yield each of `objects` (greenlets, events, anything with `rawlink` and `unlink`) as it becomes ready,
+    at most `count` of them, and stop after `timeout` seconds. With None wait as `wait(None)` and yield its
+    result."""
+    if objects is None:
+        yield get_hub().join(timeout)  # type: ignore[misc]
+        return
+    waiting = list(objects)
+    left = len(waiting) if count is None else min(count, len(waiting))
+    if left <= 0:
+        return
+    gather = _Gather()
+    loop = get_hub().loop
+    deadline = None
+    if timeout is not None:
+        loop.update_now()
+        deadline = loop.now() + timeout
+    try:
+        _link_all(waiting, gather)
+        while left:
+            if deadline is not None:
+                loop.update_now()
+                timeout = max(0.0, deadline - loop.now())
+            if not gather.wait(1, timeout):
+                return
+            left -= 1
+            yield gather.ended.popleft()
+    finally:
+        _unlink_all(waiting, gather)
+
+
+def wait(objects: Iterable[_T] | None = None, timeout: float | None = None, count: int | None = None) -> Any:
+    """Wait until `count` of `objects` (all, by default) are ready, `timeout` seconds at most. The list of
+    those that are, in the order in which they became so.
+
+    With None wait until nothing is left to do in this thread, and return whether that is so.
+    """
+    if objects is None:
+        return get_hub().join(timeout)
+    waiting = list(objects)
+    wanted = len(waiting) if count is None else min(count, len(waiting))
+    if wanted <= 0:
+        return []
+    gather = _Gather()
+    try:
+        _link_all(waiting, gather)
+        gather.wait(wanted, timeout)
+    finally:
+        _unlink_all(waiting, gather)
+    return list(gather.ended)[:wanted]
+
+
+def joinall(
+    greenlets: Iterable[_G], timeout: float | None = None, raise_error: bool = False, count: int | None = None
+) -> list[_G]:
+    """Wait until `count` of `greenlets` (all, by default) are done, `timeout` seconds at most. The list of
+    those that are, in the order of their ends. With `raise_error` the first failure is raised as soon as it
+    happens."""
+    if not raise_error:
+        return list(wait(greenlets, timeout, count))
+    done = []
+    for item in iwait(greenlets, timeout, count):
+        if item.exception is not None:
+            raise item.exception
+        done.append(item)
+    return done
+
+
+def killall(
+    greenlets: Iterable[greenlet],
+    exception: _Exception = GreenletExit,
+    block: bool = True,
+    timeout: float | None = None,
+) -> None:
+    """Kill all of `greenlets`, from the loop, those that do not run yet at once. With `block` wait until they
+    are done; Timeout if that takes more than `timeout` seconds."""
+    running: list[Greenlet] = []
+    for item in list(greenlets):
+        if isinstance(item, Greenlet):
+            if not item._done:
+                item.kill(exception, block=False)
+                if not item._done:
+                    running.append(item)
+        elif not item.dead:
+            hub = get_hub()
+            hub.loop.ready.append(partial(_throw_raw, item, exception))
+    if block and running and len(wait(running, timeout)) < len(running):
+        raise Timeout(timeout)
+
+
+def _throw_raw(target: greenlet, exception: _Exception) -> None:
+    if not target.dead:
+        target.throw(exception)

@@ -1,0 +1,928 @@
+"""The hub: one greenlet per thread that runs the loop, and the only place where waiting meets switching.
+
+What belongs here: how a greenlet stops until something happens, and how that is undone when it is killed.
+What never does: locks, queues, sockets; they say *for what* one waits, and use the primitives of this module
+to do it.
+
+The abort contract, of every primitive: an exception that is thrown into the waiter (a kill, a timeout, a
+signal) takes the registration back - the timer, the place in the ready queue, the reader of a descriptor -
+and then goes on to the caller. Nothing is left behind that could wake the greenlet at another time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time as _time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from heapq import heappop, heappush
+from itertools import repeat, starmap
+from types import TracebackType
+from typing import Any, ClassVar, Protocol, TextIO
+from weakref import ReferenceType, ref
+
+from ._core import GreenletExit, getcurrent, greenlet
+from ._original import get_ident, local, thread_count
+from ._original import time as wall_clock
+from .exceptions import (
+    BlockingSwitchOutError,
+    ConcurrentObjectUseError,
+    InvalidSwitchError,
+    LoopExit,
+)
+from .loop import Descriptor, Loop
+from .loop.core import Timer
+
+__all__ = [
+    "GreenletExit",
+    "Hub",
+    "Entry",
+    "Row",
+    "RowOwner",
+    "Turn",
+    "Waiter",
+    "fail",
+    "get_hub",
+    "get_hub_if_any",
+    "getcurrent",
+    "helper_threads",
+    "idle",
+    "kill",
+    "reinit",
+    "sleep",
+    "spawn_raw",
+    "stand_in_row",
+    "this_thread",
+    "wake",
+    "wake_now",
+]
+
+this_thread = local()
+"""What the package keeps per thread: `hub`, its `loop`, and `turn` = (hub, its loop's `ready.append`, its
+`suspend`), all three absent until a hub is made; `end`, whose going tells the hub that the thread ends."""
+
+helper_threads: set[int] = set()
+"""Identifiers of native threads of the package's own that wake a hub only while one of its `loop.refs` says
+so. They are not counted when a hub asks itself whether another thread may still wake it."""
+
+_LISTEN_FOR_THREADS = 0.2
+_LISTEN_FOR_NEW_THREADS = 0.01
+_IN_CALLBACK = "Impossible to call blocking function in the event loop callback"
+
+
+_SHORT_ROW = 32
+"""Up to this length of a row, leaving it is a search."""
+
+
+class _ThreadEnd:
+    """Lives in the thread's local storage and dies with it."""
+
+    __slots__ = ("_hub",)
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def __del__(self) -> None:
+        self._hub.loop.close()
+
+
+Turn = tuple["Hub", Callable[[Callable[[], object]], object], Callable[[], Any]]
+"""What a greenlet needs to give way: the hub, its loop's `ready.append`, its `suspend`."""
+
+
+class Hub(greenlet):
+    """The greenlet that runs a thread's loop. Made by `get_hub`, never by hand.
+
+    It is the parent of every greenlet that `spawn` makes, and its own parent is the main greenlet of the
+    thread.
+    """
+
+    SYSTEM_ERROR: ClassVar[tuple[type[BaseException], ...]] = (KeyboardInterrupt, SystemExit, SystemError)
+    """Exceptions that end the program: thrown into the main greenlet, whoever raised them."""
+    NOT_ERROR: ClassVar[tuple[type[BaseException], ...]] = (GreenletExit, SystemExit)
+    """Exceptions that are never printed."""
+
+    threadpool_class: ClassVar[Callable[..., Any] | None] = None
+    """Called with (threadpool_size, hub=hub) for `threadpool`; set by `greenswitch.threadpool`."""
+    threadpool_size: int = 10
+    resolver_class: ClassVar[Callable[..., Any] | None] = None
+    """Called with (hub) for `resolver`; set by `greenswitch.resolver`."""
+
+    name: str = ""
+    exception_stream: TextIO | None = None
+    """Where failures are printed; None means `sys.stderr` of that moment."""
+
+    loop: Loop
+    thread_ident: int
+    turn: Turn
+    """What `this_thread.turn` is in the hub's thread."""
+    suspend: Callable[[], Any]
+    """Switch to the hub, unchecked. Only for primitives that have made sure of being woken."""
+
+    def __init__(self) -> None:
+        main = getcurrent()
+        while main.parent is not None:
+            main = main.parent
+        super().__init__(None, main)
+        self.thread_ident = get_ident()
+        self.loop = Loop(listen=self._listen, signals=True)
+        self.loop.error_handler = self._loop_error
+        self.suspend = super().switch
+        self.turn = (self, self.loop.ready.append, self.suspend)
+        self._joining = False
+        self._certain = False
+        self.idents = Idents()
+        self._threadpool: Any = None
+        self._resolver: Any = None
+
+    # Running
+
+    def run(self, *_: Any) -> None:
+        """Run the loop for ever. Whenever nothing can happen any more, LoopExit is thrown into the main
+        greenlet.
+
+        The arguments are those of the switch that starts it; the result of a greenlet that ended may be one.
+        """
+        assert self is getcurrent(), "Do not call Hub.run() directly"
+        loop = self.loop
+        while True:
+            loop.run()
+            if loop.closed:
+                return
+            main = self.parent
+            assert main is not None
+            # If the main greenlet waits again after this, it switches back to here.
+            main.throw(LoopExit("This operation would block forever", self, []))
+
+    def switch(self, *args: Any, **kwargs: Any) -> Any:
+        """Suspend the current greenlet and let the hub run, until somebody switches back. For those who have
+        put the current greenlet's `switch` where it will be called; everybody else wants `Waiter`."""
+        if getcurrent() is self:
+            raise BlockingSwitchOutError(_IN_CALLBACK)
+        return self.suspend()
+
+    def _listen(self) -> float:
+        """For how long to wait for other native threads to wake this hub, when nobody else can. Seconds."""
+        if self._joining:
+            return 0.0
+        if thread_count() > len(helper_threads):
+            self._certain = False
+            return _LISTEN_FOR_THREADS
+        # A thread that was started a moment ago is counted only when it runs.
+        self._certain = not self._certain
+        return _LISTEN_FOR_NEW_THREADS if self._certain else 0.0
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is left to do in this thread: no greenlet that could still run, no timer, nobody
+        who waits for a descriptor. True then, False after `timeout` seconds. Only for the main greenlet."""
+        if getcurrent() is not self.parent:
+            raise AssertionError("only possible from the MAIN greenlet")
+        if self.dead or self.loop.closed:
+            return True
+        timer = None if timeout is None else self.loop.call_later(timeout, self.parent.switch, False)
+        self._joining = True
+        try:
+            self.suspend()
+        except LoopExit:
+            return True
+        finally:
+            self._joining = False
+            if timer is not None:
+                self.loop.cancel_timer(timer)
+        if timer is None or timer[2] is not None:
+            raise InvalidSwitchError(f"Invalid switch into {self.parent!r}")
+        return False
+
+    def destroy(self, destroy_loop: bool | None = None) -> None:
+        """Close the loop's descriptors and forget everybody who waits in it. The next `get_hub` of this
+        thread makes a new hub. Idempotent."""
+        if getattr(this_thread, "hub", None) is self:
+            del this_thread.hub, this_thread.loop, this_thread.turn, this_thread.end
+        threadpool, self._threadpool = self._threadpool, None
+        if threadpool is not None:
+            threadpool.kill()
+        self._resolver = None
+        self.loop.close()
+
+    # Waiting
+
+    def wait_turn(self) -> None:
+        """Let everybody run who is ready by now. This is `sleep(0)`."""
+        current = getcurrent()
+        if current is self:
+            raise BlockingSwitchOutError(_IN_CALLBACK)
+        turn = current.switch
+        loop = self.loop
+        try:
+            loop.ready.append(turn)
+            self.suspend()
+        except BaseException:
+            loop.cancel_ready(turn)
+            raise
+
+    def wait_idle(self) -> None:
+        """Wait until nothing else is to be done at the moment: nobody ready, no timer due, no event of a
+        descriptor.
+        """
+        current = getcurrent()
+        if current is self:
+            raise BlockingSwitchOutError(_IN_CALLBACK)
+        switch = current.switch
+        loop = self.loop
+        try:
+            loop.idle.append(switch)
+            self.suspend()
+        except BaseException:
+            if switch in loop.idle:
+                loop.idle.remove(switch)
+            else:
+                loop.cancel_ready(switch)
+            raise
+
+    def wait_seconds(self, seconds: float, ref: bool = True) -> None:
+        """Wait `seconds`. With `ref` false this wait does not keep the loop alive."""
+        current = getcurrent()
+        if current is self:
+            raise BlockingSwitchOutError(_IN_CALLBACK)
+        loop = self.loop
+        timer = loop.call_later(seconds, current.switch, ref)
+        try:
+            self.suspend()
+        except BaseException:
+            loop.cancel_timer(timer)
+            raise
+        if timer[2] is not None:
+            loop.cancel_timer(timer)
+            raise _invalid_switch(current)
+
+    def wait_readable(self, descriptor: Descriptor, timeout: float | None = None) -> bool:
+        """Wait until `descriptor` may be read. At once if it is marked readable. False after `timeout`
+        seconds.
+
+        Raises ConcurrentObjectUseError if another greenlet waits to read from it.
+        """
+        if descriptor.readable or descriptor.always_ready:
+            return True
+        if descriptor.reader is not None:
+            raise _in_use(descriptor, descriptor.reader, "read from")
+        current = getcurrent()
+        if current is self:
+            raise BlockingSwitchOutError(_IN_CALLBACK)
+        switch = current.switch
+        loop = self.loop
+        timer = None if timeout is None else loop.call_later(timeout, switch)
+        try:
+            descriptor.reader = switch
+            self.suspend()
+        except BaseException:
+            if timer is not None:
+                loop.cancel_timer(timer)
+            if descriptor.reader is switch:
+                descriptor.reader = None
+            else:
+                loop.cancel_ready(switch)
+            raise
+        if descriptor.reader is switch:
+            descriptor.reader = None
+            return self._timed_out(current, timer)
+        if timer is not None:
+            self._woken(timer, switch)
+        return True
+
+    def wait_writable(self, descriptor: Descriptor, timeout: float | None = None) -> bool:
+        """Wait until `descriptor` may be written to; otherwise as `wait_readable`."""
+        if descriptor.writable or descriptor.always_ready:
+            return True
+        if descriptor.writer is not None:
+            raise _in_use(descriptor, descriptor.writer, "write to")
+        current = getcurrent()
+        if current is self:
+            raise BlockingSwitchOutError(_IN_CALLBACK)
+        switch = current.switch
+        loop = self.loop
+        timer = None if timeout is None else loop.call_later(timeout, switch)
+        try:
+            descriptor.writer = switch
+            self.suspend()
+        except BaseException:
+            if timer is not None:
+                loop.cancel_timer(timer)
+            if descriptor.writer is switch:
+                descriptor.writer = None
+            else:
+                loop.cancel_ready(switch)
+            raise
+        if descriptor.writer is switch:
+            descriptor.writer = None
+            return self._timed_out(current, timer)
+        if timer is not None:
+            self._woken(timer, switch)
+        return True
+
+    def _timed_out(self, current: greenlet, timer: Timer | None) -> bool:
+        """Nobody took the waiter out: it was the timer, or somebody who should not have switched."""
+        if timer is None or timer[2] is not None:
+            if timer is not None:
+                self.loop.cancel_timer(timer)
+            raise _invalid_switch(current)
+        return False
+
+    def _woken(self, timer: Timer, switch: Callable[[], object]) -> None:
+        """The waiter was taken out. Undo the timer; where the timer came first all the same, the other way
+        in."""
+        if timer[2] is None:
+            self.loop.cancel_ready(switch)
+        else:
+            self.loop.cancel_timer(timer)
+
+    def wait_fd(self, fd: int, events: int, timeout: float | None = None) -> int:
+        """Wait until one of `events` (READ, WRITE, URGENT of `greenswitch.loop`) holds on `fd`, which may be
+        anybody's descriptor. What holds, with HANGUP if so; 0 after `timeout` seconds. OSError if `fd` is not
+        open."""
+        current = getcurrent()
+        if current is self:
+            raise BlockingSwitchOutError(_IN_CALLBACK)
+        switch = current.switch
+        loop = self.loop
+        timer = None if timeout is None else loop.call_later(timeout, switch)
+        borrowed = None
+        try:
+            borrowed = loop.borrow(fd, events, switch)
+            flags = self.suspend()
+        finally:
+            if timer is not None:
+                loop.cancel_timer(timer)
+            if borrowed is not None:
+                told = borrowed.callback is None
+                loop.release(borrowed)
+        if told:
+            return int(flags)
+        return int(self._timed_out(current, timer))
+
+    def cancel_waits(self, descriptor: Descriptor, error: BaseException) -> None:
+        """Throw `error`, from the loop, into whoever waits for `descriptor` by then. Does not block."""
+        if descriptor.reader is not None or descriptor.writer is not None:
+            self.loop.ready.append(partial(_throw_into_waiters, descriptor, error))
+
+    # Failures
+
+    def handle_error(
+        self,
+        context: object,
+        type: type[BaseException] | None,
+        value: BaseException | str | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Called with every failure that nobody is there to catch: prints it once, with `context` (the
+        greenlet, the callback) that failed; throws it into the main greenlet if it is to end the program."""
+        if type is None:
+            return
+        if isinstance(value, str):
+            # Only an interpreter that is going down hands out half an exception.
+            value = type(value)
+        if not issubclass(type, self.NOT_ERROR):
+            self.print_exception(context, type, value, tb)
+        if context is None or issubclass(type, self.SYSTEM_ERROR):
+            self.handle_system_error(type, value, tb)
+
+    def handle_system_error(
+        self, type: type[BaseException], value: BaseException | None, tb: TracebackType | None = None
+    ) -> None:
+        """Throw the exception into the main greenlet, now."""
+        current = getcurrent()
+        main = self.parent
+        assert main is not None
+        if current is self or current is main:
+            main.throw(type, value, tb)
+            return
+        # A greenlet that reports its failure must be able to go on afterwards.
+        turn = current.switch
+        try:
+            self.loop.ready.append(turn)
+            main.throw(type, value, tb)
+        except BaseException:
+            self.loop.cancel_ready(turn)
+            raise
+
+    def _loop_error(
+        self, context: object, type: type[BaseException], value: BaseException, tb: TracebackType | None
+    ) -> None:
+        """The loop's error handler. GreenletExit in the hub's own greenlet means that the hub is to end."""
+        if issubclass(type, GreenletExit):
+            raise value
+        self.handle_error(context, type, value, tb)
+
+    def print_exception(
+        self,
+        context: object,
+        t: type[BaseException] | None,
+        v: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Print a traceback, and a line that says when and what failed, to `exception_stream`."""
+        stream = self.exception_stream or sys.stderr
+        if stream is None:
+            return
+        lines = traceback.format_exception(t, v, tb)
+        if context is not None:
+            stamp = _time.strftime("%Y-%m-%dT%H:%M:%SZ", _time.gmtime(wall_clock()))
+            try:
+                who = context if isinstance(context, str) else repr(context)
+            except BaseException as error:
+                who = f"<{type(context).__name__} whose repr failed with {type(error).__name__}>"
+            lines.append(f"{stamp} {who} failed with {getattr(t, '__name__', 'exception')}\n\n")
+        # One write, so that the output of two threads does not mix.
+        stream.write("".join(lines))
+
+    # What the upper modules hang in
+
+    @property
+    def threadpool(self) -> Any:
+        """The pool of native threads of this hub, made when it is first asked for."""
+        if self._threadpool is None:
+            make = self.threadpool_class
+            if make is None:
+                raise RuntimeError("greenswitch.threadpool is not imported")
+            self._threadpool = make(self.threadpool_size, hub=self)
+        return self._threadpool
+
+    @threadpool.setter
+    def threadpool(self, value: Any) -> None:
+        self._threadpool = value
+
+    @property
+    def resolver(self) -> Any:
+        """What looks names up for this hub, made when it is first asked for."""
+        if self._resolver is None:
+            make = self.resolver_class
+            if make is None:
+                raise RuntimeError("greenswitch.resolver is not imported")
+            self._resolver = make(hub=self)
+        return self._resolver
+
+    @resolver.setter
+    def resolver(self, value: Any) -> None:
+        self._resolver = value
+
+    @property
+    def main_hub(self) -> bool:
+        """Is this the hub of the process's main thread?"""
+        return self.loop.hears_signals
+
+    def __repr__(self) -> str:
+        state = " destroyed" if self.loop.closed else ""
+        where = f"{id(self):#x}{state} {self.loop!r} thread_ident={self.thread_ident:#x}"
+        return f"<Hub {self.name!r} at {where}>"
+
+
+class Idents:
+    """Small numbers for greenlets: the smallest that is free. A number is free again when its greenlet is
+    gone."""
+
+    __slots__ = ("_free", "_holders", "_next")
+
+    def __init__(self) -> None:
+        self._free: list[int] = []
+        self._next = 0
+        self._holders: dict[int, ReferenceType[Any]] = {}
+
+    def take(self, holder: Any) -> int:
+        if self._free:
+            number = heappop(self._free)
+        else:
+            number = self._next
+            self._next = number + 1
+
+        def give(_: ReferenceType[Any]) -> None:
+            del self._holders[number]
+            heappush(self._free, number)
+
+        self._holders[number] = ref(holder, give)
+        return number
+
+
+def _throw_into_waiters(descriptor: Descriptor, error: BaseException) -> None:
+    for side in ("reader", "writer"):
+        callback = getattr(descriptor, side)
+        if callback is not None:
+            setattr(descriptor, side, None)
+            callback.__self__.throw(error)
+
+
+def _throw(target: greenlet, error: type[BaseException] | BaseException) -> None:
+    if not target.dead:
+        target.throw(error)
+
+
+def _in_use(descriptor: Descriptor, callback: Callable[[], object], what: str) -> ConcurrentObjectUseError:
+    holder = getattr(callback, "__self__", callback)
+    return ConcurrentObjectUseError(
+        f"descriptor {descriptor.fd} is already waited for by {holder!r}, which wants to {what} it; only one"
+        f" greenlet at a time can {what} it"
+    )
+
+
+def _invalid_switch(current: greenlet) -> InvalidSwitchError:
+    return InvalidSwitchError(f"Invalid switch into {current!r}: it was not what the greenlet waits for")
+
+
+Entry = list[Any]
+"""One greenlet that is suspended, or is about to be, until somebody wakes it - from any thread.
+
+A plain list, because one is made for every wait: [switch, turn, tag, outcome...].
+
+0: the `switch` of the greenlet, from when it is going to be suspended until this was put into the ready
+queue; None
+   before and after that.
+1: the `Turn` of its thread.
+2: whatever those who keep it in a row want to know of it.
+3: (value, None) or (None, exception), what it was told, or `_ABANDONED`; the first one counts. Appending is
+one
+   step, and so decides, without a lock, between all who want to wake it and the greenlet itself, which may
+   want to give up.
+"""
+
+_Outcome = tuple[Any, "BaseException | None"]
+_ABANDONED: _Outcome = (None, None)
+
+
+def wake(entry: Entry, value: Any = None) -> bool:
+    """Resume the greenlet with `value`, from its own loop; never switches; any thread. False: it was woken
+    before, or does not wait any more."""
+    if len(entry) > 3:
+        return False
+    mine = (value, None)
+    entry.append(mine)
+    if entry[3] is not mine:
+        return False
+    try:
+        turn = this_thread.turn
+    except AttributeError:
+        turn = None
+    if turn is entry[1]:
+        switch = entry[0]
+        if switch is not None:
+            entry[0] = None
+            turn[1](switch)
+    else:
+        entry[1][0].loop.call_threadsafe(partial(_resume, entry))
+    return True
+
+
+def wake_now(entry: Entry, value: Any = None) -> bool:
+    """`wake`, but a greenlet of this hub is switched to at once. Only for callbacks of the loop."""
+    return _settle(entry, (value, None), _resume)
+
+
+def fail(entry: Entry, error: BaseException) -> bool:
+    """`wake`, but with an exception as the outcome."""
+    return _settle(entry, (None, error), _resume_later)
+
+
+def _settle(entry: Entry, mine: _Outcome, resume: Callable[[Entry], object]) -> bool:
+    if len(entry) > 3:
+        return False
+    entry.append(mine)
+    if entry[3] is not mine:
+        return False
+    hub = entry[1][0]
+    if get_hub_if_any() is hub:
+        resume(entry)
+    else:
+        hub.loop.call_threadsafe(partial(_resume, entry))
+    return True
+
+
+def _resume(entry: Entry) -> None:
+    """In the greenlet's own hub: switch to it, unless it has gone on meanwhile."""
+    switch = entry[0]
+    if switch is not None:
+        entry[0] = None
+        switch()
+
+
+def _resume_later(entry: Entry) -> None:
+    switch = entry[0]
+    if switch is not None:
+        entry[0] = None
+        entry[1][1](switch)
+
+
+def _stay(entry: Entry, switch: Callable[[], object], timer: Timer | None) -> None:
+    """Woken before it was suspended: go on."""
+    loop = entry[1][0].loop
+    if timer is not None:
+        loop.cancel_timer(timer)
+    if entry[0] is None:
+        loop.cancel_ready(switch)
+    entry[0] = None
+
+
+def _give_up(entry: Entry, switch: Callable[[], object], timer: Timer | None) -> bool:
+    """An exception ends the wait. Undo what stands in the loop. False: it was woken before that."""
+    loop = entry[1][0].loop
+    if timer is not None:
+        loop.cancel_timer(timer)
+    if entry[0] is None:
+        # Woken, and not yet resumed.
+        loop.cancel_ready(switch)
+    entry[0] = None
+    entry.append(_ABANDONED)
+    return entry[3] is _ABANDONED
+
+
+def _check(entry: Entry, switch: Callable[[], object], timer: Timer | None) -> bool:
+    """The greenlet runs again: who made it so? Was it woken? InvalidSwitchError if it was nobody who may."""
+    loop = entry[1][0].loop
+    if timer is not None and timer[2] is not None:
+        # Not the timer.
+        loop.cancel_timer(timer)
+        timer = None
+    elif entry[0] is None and timer is not None:
+        # The timer was called first, the wake-up is on its way.
+        loop.cancel_ready(switch)
+    entry[0] = None
+    if len(entry) == 3 and timer is None:
+        entry.append(_ABANDONED)
+        raise _invalid_switch(getcurrent())
+    entry.append(_ABANDONED)
+    return entry[3] is not _ABANDONED
+
+
+class Waiter(Entry):
+    """An entry with methods, for those who wait for something that is no row.
+
+        w = Waiter()
+        queue.append(w)
+        try:
+            woken = w.wait(timeout)
+        except BaseException:
+            if w.woken: (pass on to the next one what was handed over)
+            else: queue.remove(w)
+            raise
+        if not woken: queue.remove(w)
+
+    and whoever wakes takes waiters out until `wake` says True. Being woken and giving up exclude each other,
+    also between threads: after a timeout or a kill `wake` says False.
+    """
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(self, hub: Hub | None = None) -> None:
+        super().__init__((None, (get_hub() if hub is None else hub).turn, None))
+
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    wake = wake
+    wake_now = wake_now
+    fail = fail
+
+    @property
+    def hub(self) -> Hub:
+        hub: Hub = self[1][0]
+        return hub
+
+    @property
+    def greenlet(self) -> greenlet | None:
+        """Who is suspended in `wait` and not woken yet, if anybody is."""
+        return getattr(self[0], "__self__", None)
+
+    @property
+    def woken(self) -> bool:
+        return len(self) > 3 and self[3] is not _ABANDONED
+
+    @property
+    def value(self) -> Any:
+        """What `wake` was called with."""
+        return self[3][0] if len(self) > 3 else None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Suspend the current greenlet until somebody calls `wake`; at once if that is done. False after
+        `timeout` seconds."""
+        if len(self) > 3:
+            return self.woken
+        hub, _, suspend = self[1]
+        current = getcurrent()
+        if current is hub:
+            raise BlockingSwitchOutError(_IN_CALLBACK)
+        switch = current.switch
+        timer = None if timeout is None else hub.loop.call_later(timeout, switch)
+        try:
+            self[0] = switch
+            # Looked at again for the sake of signal handlers, which may have called `wake` before that line.
+            if len(self) > 3:
+                _stay(self, switch, timer)
+                return True
+            suspend()
+        except BaseException:
+            _give_up(self, switch, timer)
+            raise
+        return _check(self, switch, timer)
+
+    # gevent's names
+
+    def get(self) -> Any:
+        """Wait, and give what the waiter was woken with; raises what it was failed with."""
+        self.wait()
+        value, error = self[3]
+        if error is not None:
+            raise error
+        return value
+
+    def switch(self, value: Any = None) -> None:
+        self.wake(value)
+
+    def throw(self, *args: Any) -> None:
+        """Fail with an exception, given as to `raise`: a class or an instance, perhaps with a value."""
+        error = args[0] if args else GreenletExit()
+        if isinstance(error, type):
+            error = error(*args[1:2]) if len(args) > 1 and args[1] is not None else error()
+        self.fail(error)
+
+    def ready(self) -> bool:
+        return len(self) > 3
+
+    def __repr__(self) -> str:
+        state = "woken" if self.woken else "waiting" if self[0] is not None else "idle"
+        return f"<Waiter at {id(self):#x} {state} greenlet={self.greenlet!r}>"
+
+
+class Row(deque[Entry]):
+    """Entries in the order of their coming; of any threads. Whoever serves takes them out on the left.
+
+    One who gives up may stay in for a while; he cannot be woken any more. There are never more of those than
+    of others, but for a few, so that leaving costs the same however long the row is.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = 0
+
+    def leave(self, entry: Entry) -> None:
+        """The one of `entry` gave up."""
+        if len(self) <= _SHORT_ROW:
+            try:
+                self.remove(entry)
+            except ValueError:
+                # Taken out, by whoever could not wake it then.
+                pass
+            return
+        self._left = left = self._left + 1
+        if left * 2 > len(self):
+            self._left = 0
+            try:
+                for other in starmap(self.popleft, repeat((), len(self))):
+                    # No signal handler can come between: who is out and waits goes in again.
+                    if len(other) == 3:
+                        self.append(other)
+            except IndexError:
+                # Another thread takes out as well.
+                pass
+
+    def waiting(self) -> int:
+        """How many wait."""
+        return sum(len(entry) == 3 for entry in list(self))
+
+
+class RowOwner(Protocol):
+    """Whatever has a row: says how a wait is begun and how it is undone."""
+
+    def _look_again(self) -> object:
+        """Somebody has just entered the row. Wake him if what he waits for is there by now: another thread
+        may have brought it after he looked and before he entered."""
+
+    def _take_back(self, entry: Entry) -> object:
+        """The one of `entry` was woken and then killed before he ran. What he was handed goes to the next."""
+
+
+def stand_in_row(row: Row, owner: RowOwner, tag: Any, timeout: float | None) -> Entry | None:
+    """Wait in `row`, as `tag`, until somebody takes the entry out and wakes it: the entry, with its outcome.
+    None after `timeout` seconds. Blocks; whatever comes out of here, the row is as if nobody had been
+    there."""
+    try:
+        turn: Turn = this_thread.turn
+    except AttributeError:
+        turn = get_hub().turn
+    hub, _, suspend = turn
+    current = getcurrent()
+    if current is hub:
+        raise BlockingSwitchOutError(_IN_CALLBACK)
+    switch = current.switch
+    timer = None if timeout is None else hub.loop.call_later(timeout, switch)
+    entry: Entry = [None, turn, tag]
+    try:
+        row.append(entry)
+        owner._look_again()
+        entry[0] = switch
+        if len(entry) > 3:
+            _stay(entry, switch, timer)
+            return entry
+        suspend()
+    except BaseException:
+        if not _give_up(entry, switch, timer):
+            owner._take_back(entry)
+        row.leave(entry)
+        raise
+    if timer is None and entry[0] is None and len(entry) > 3:
+        return entry
+    try:
+        if _check(entry, switch, timer):
+            return entry
+    except BaseException:
+        if entry[3] is not _ABANDONED:
+            owner._take_back(entry)
+        row.leave(entry)
+        raise
+    row.leave(entry)
+    return None
+
+
+def get_hub() -> Hub:
+    """The hub of this thread; made when it is first asked for. Does not block."""
+    try:
+        return this_thread.hub  # type: ignore[no-any-return]
+    except AttributeError:
+        return _make_hub()
+
+
+def get_hub_if_any() -> Hub | None:
+    """The hub of this thread, or None if nothing has asked for one yet."""
+    return getattr(this_thread, "hub", None)
+
+
+def _make_hub() -> Hub:
+    hub = Hub()
+    this_thread.hub = hub
+    this_thread.loop = hub.loop
+    this_thread.turn = hub.turn
+    this_thread.end = _ThreadEnd(hub)
+    return hub
+
+
+def sleep(seconds: float = 0, ref: bool = True) -> None:
+    """Let the others run for `seconds`; with 0 or less, once everybody who is ready now.
+
+    With `ref` false the sleep does not keep the loop alive: where everybody else is done, the main greenlet
+    gets LoopExit instead of its wait going on. Raises BlockingSwitchOutError in a callback of the loop.
+    """
+    if seconds <= 0:
+        try:
+            hub, append, suspend = this_thread.turn
+        except AttributeError:
+            _make_hub()
+            hub, append, suspend = this_thread.turn
+        current = getcurrent()
+        if current is hub:
+            raise BlockingSwitchOutError(_IN_CALLBACK)
+        turn = current.switch
+        try:
+            append(turn)
+            suspend()
+        except BaseException:
+            hub.loop.cancel_ready(turn)
+            raise
+    else:
+        get_hub().wait_seconds(seconds, ref)
+
+
+def idle(priority: int = 0) -> None:
+    """Wait until the loop has nothing else to do. `priority` is taken for compatibility."""
+    get_hub().wait_idle()
+
+
+def spawn_raw(function: Callable[..., Any], *args: Any, **kwargs: Any) -> greenlet:
+    """Run `function(*args, **kwargs)` in a bare greenlet as soon as the caller waits: no result, no links, no
+    join. A failure is printed. Does not block; TypeError if `function` cannot be called."""
+    if not callable(function):
+        raise TypeError("function must be callable")
+    hub = get_hub()
+    target = greenlet(function, hub)
+    switch = target.switch
+    hub.loop.ready.append(partial(switch, *args, **kwargs) if args or kwargs else switch)
+    return target
+
+
+def kill(greenlet: greenlet, exception: type[BaseException] | BaseException = GreenletExit) -> None:
+    """Throw `exception` into `greenlet`, which may be of any kind, from the loop. Does not block and does not
+    wait for the end. Does nothing if it is dead by then."""
+    if not greenlet.dead:
+        get_hub().loop.ready.append(partial(_throw, greenlet, exception))
+
+
+def reinit(hub: Hub | None = None) -> None:
+    """Give the hub of this thread a poller and a wake-up of its own. In the child of a fork it is called by
+    itself."""
+    helper_threads.clear()
+    hub = get_hub_if_any() if hub is None else hub
+    if hub is not None:
+        hub.loop.reinit()
+
+
+os.register_at_fork(after_in_child=reinit)

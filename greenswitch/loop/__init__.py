@@ -1,0 +1,23 @@
+"""The event loop: time, callbacks, timers, descriptors. It knows nothing of greenlets.
+
+What belongs here: the loop (`core`), the interface to the system's poller (`poller`) and one file per poller.
+What never does: a switch, a hub, an import of `greenswitch._core`.
+"""
+
+from __future__ import annotations
+
+from .core import Borrowed, Callback, Descriptor, Loop, Timer
+from .poller import HANGUP, READ, URGENT, WRITE, Poller
+
+__all__ = [
+    "HANGUP",
+    "READ",
+    "URGENT",
+    "WRITE",
+    "Borrowed",
+    "Callback",
+    "Descriptor",
+    "Loop",
+    "Poller",
+    "Timer",
+]

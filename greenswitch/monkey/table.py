@@ -1,0 +1,75 @@
+"""What is patched, as data.
+
+What belongs here: one row for each module of the standard library and each word of `patch_all`. What never
+does: how a name is replaced (the package), and what it is replaced with (the modules named here).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+__all__ = ["NOTHING_TO_PATCH", "OPTIONS", "TABLE", "Row"]
+
+
+class Row(NamedTuple):
+    """Names of one module that are replaced together."""
+
+    option: str
+    """The word of `patch_all`."""
+    target: str
+    """The module whose names are replaced."""
+    source: str
+    """The module that has the replacements."""
+    items: Mapping[str, str]
+    """From the replaced name to the one in `source`. A dot leads into a class."""
+    removed: tuple[str, ...] = ()
+    """Names that can only stop the hub; taken away if the patching is to be aggressive."""
+    before: tuple[str, ...] = ()
+    """Modules that must have been imported before, because they need to find the standard names."""
+
+
+def _same(names: str) -> dict[str, str]:
+    return {name: name for name in names.split()}
+
+
+TABLE: tuple[Row, ...] = (
+    Row(
+        "socket",
+        "socket",
+        "greenswitch.socket",
+        _same("SocketType create_connection create_server fromfd socket socketpair"),
+        # ssl.SSLSocket derives from the class it finds. It leaves the waiting to OpenSSL and the timeout of
+        # the system's socket: on a socket of ours, which never blocks, it would not work.
+        before=("ssl",),
+    ),
+    Row(
+        "dns",
+        "socket",
+        "greenswitch.socket",
+        _same("getaddrinfo getfqdn gethostbyaddr gethostbyname gethostbyname_ex getnameinfo"),
+    ),
+    Row("time", "time", "greenswitch.time", _same("sleep")),
+    Row(
+        "select",
+        "select",
+        "greenswitch.select",
+        _same("poll select"),
+        removed=("devpoll", "epoll", "kevent", "kqueue"),
+    ),
+    # The selectors took hold of the functions above when they were imported.
+    Row(
+        "select",
+        "selectors",
+        "greenswitch.select",
+        {"SelectSelector._select": "select", "PollSelector._selector_cls": "poll"},
+        removed=("DevpollSelector", "EpollSelector", "KqueueSelector"),
+    ),
+    Row("select", "selectors", "selectors", {"DefaultSelector": "PollSelector"}),
+)
+
+OPTIONS: tuple[str, ...] = tuple(dict.fromkeys(row.option for row in TABLE))
+"""The words of `patch_all` that this version has something for."""
+
+NOTHING_TO_PATCH: tuple[str, ...] = ("builtins", "contextvars")
+"""Words of `patch_all` for modules that are cooperative as they are."""

@@ -1,0 +1,185 @@
+"""The standard `select` module with the waits going through the hub.
+
+What belongs here: `select` and `poll`. What never does: waiting for descriptors of our own sockets
+(`socket`), and `epoll` and its like, which are the loop's own tools.
+
+Both ask the system first, with a timeout of zero, and again after every wake-up: the results and the errors
+are the system's own, and a descriptor is borrowed from the loop only where one has to wait. What the loop
+tells is only a hint to ask again.
+"""
+
+from __future__ import annotations
+
+import select as _stdlib
+from collections.abc import Callable, Iterable
+from operator import index as _index
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from ._original import monotonic
+from ._original import select_poll as _original_poll
+from ._original import select_select as _original_select
+from .hub import Waiter, get_hub
+from .loop import READ, URGENT, WRITE
+
+if TYPE_CHECKING:
+
+    class _HasFileno(Protocol):
+        def fileno(self) -> int: ...
+
+    _Fd = int | _HasFileno
+
+    def __getattr__(name: str) -> Any:
+        """The standard module's constants, see the end of the file."""
+
+
+_T = TypeVar("_T")
+
+_POLLRDHUP = int(getattr(_stdlib, "POLLRDHUP", 0))
+_FIRST_PAUSE = 0.001
+_LONGEST_PAUSE = 0.05
+
+
+def select(
+    rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], timeout: float | None = None
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """Those of the three collections of descriptors (numbers, or objects with `fileno()`) that are ready: to
+    be read, to be written to, with urgent data. Blocks until there is one, `timeout` seconds at most (None:
+    for ever); three empty lists then.
+
+    TypeError, ValueError and OSError as the standard `select`.
+    """
+    if timeout is not None:
+        timeout = _number(timeout, "timeout must be a float or None")
+        if timeout < 0.0:
+            raise ValueError("timeout must be non-negative")
+    try:
+        # The system is asked more than once.
+        readers, writers, urgent = list(rlist), list(wlist), list(xlist)
+    except TypeError:
+        raise TypeError("arguments 1-3 must be sequences") from None
+
+    def ready() -> tuple[list[Any], list[Any], list[Any]] | None:
+        found = _original_select(readers, writers, urgent, 0)
+        return found if any(found) else None
+
+    events: dict[int, int] = {}
+    if (found := ready()) is not None or timeout == 0.0:
+        return found or ([], [], [])
+    for sources, flag in ((readers, READ), (writers, WRITE), (urgent, URGENT)):
+        for source in sources:
+            fd = _fileno(source)
+            events[fd] = events.get(fd, 0) | flag
+    return _wait(events, timeout, ready) or ([], [], [])
+
+
+class poll:
+    """The standard `poll` object: descriptors are registered once and asked for often. Only `poll()`
+    blocks."""
+
+    def __init__(self) -> None:
+        self._poll = _original_poll()
+        self._events: dict[int, int] = {}
+
+    def register(
+        self, fd: _Fd, eventmask: int = _stdlib.POLLIN | _stdlib.POLLPRI | _stdlib.POLLOUT, /
+    ) -> None:
+        """Ask for the POLL* events of `eventmask` on `fd` from now on, in place of those asked for before."""
+        self._poll.register(fd, eventmask)
+        self._events[_fileno(fd)] = _flags(eventmask)
+
+    def modify(self, fd: _Fd, eventmask: int, /) -> None:
+        """`register` for a descriptor that is registered. OSError (ENOENT) if it is not."""
+        self._poll.modify(fd, eventmask)
+        self._events[_fileno(fd)] = _flags(eventmask)
+
+    def unregister(self, fd: _Fd, /) -> None:
+        """Do not ask for `fd` any more. KeyError if it is not registered."""
+        self._poll.unregister(fd)
+        del self._events[_fileno(fd)]
+
+    def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
+        """The (descriptor, events) pairs that are ready. Blocks until there is one, `timeout` milliseconds at
+        most (None or negative: for ever); an empty list then."""
+        seconds = None
+        if timeout is not None:
+            seconds = _number(timeout, "timeout must be an integer or None") / 1000.0
+            if seconds < 0.0:
+                seconds = None
+
+        def ready() -> list[tuple[int, int]] | None:
+            return self._poll.poll(0) or None
+
+        if (found := ready()) is not None or seconds == 0.0:
+            return found or []
+        return _wait(dict(self._events), seconds, ready) or []
+
+
+def _wait(events: dict[int, int], timeout: float | None, ready: Callable[[], _T | None]) -> _T | None:
+    """Wait for one of `events` (loop's flags by descriptor) until `ready` finds something; None after
+    `timeout` seconds."""
+    hub = get_hub()
+    loop = hub.loop
+    deadline = None if timeout is None else monotonic() + timeout
+    pause = 0.0
+    while True:
+        waiter = Waiter(hub)
+        borrowed = []
+        try:
+            for fd, flags in events.items():
+                try:
+                    borrowed.append(loop.borrow(fd, flags, waiter.wake))
+                except OSError:
+                    # Closed since it was asked for: the system will say so.
+                    waiter.wake()
+            woken = waiter.wait(timeout)
+        finally:
+            for one in borrowed:
+                loop.release(one)
+        found = ready()
+        if found is not None or not woken:
+            return found
+        if deadline is not None:
+            timeout = deadline - monotonic()
+            if timeout <= 0.0:
+                return None
+        if pause:
+            # The loop tells what was not asked for (a half-closed stream to one who wants to write): a hint
+            # that stays false must not become a busy loop.
+            hub.wait_seconds(pause if timeout is None else min(pause, timeout))
+        pause = min(pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
+
+
+def _flags(eventmask: int) -> int:
+    flags = 0
+    if eventmask & (_stdlib.POLLIN | _stdlib.POLLRDNORM | _stdlib.POLLRDBAND | _POLLRDHUP):
+        flags |= READ
+    if eventmask & (_stdlib.POLLOUT | _stdlib.POLLWRNORM | _stdlib.POLLWRBAND):
+        flags |= WRITE
+    if eventmask & _stdlib.POLLPRI:
+        flags |= URGENT
+    return flags
+
+
+def _fileno(source: Any) -> int:
+    return source if isinstance(source, int) else int(source.fileno())
+
+
+def _number(timeout: Any, complaint: str) -> float:
+    if isinstance(timeout, float):
+        return timeout
+    try:
+        return float(_index(timeout))
+    except TypeError:
+        raise TypeError(complaint) from None
+
+
+__implements__ = ["poll", "select"]
+
+# Constants and `error` are the standard library's own; `epoll`, `kqueue` and `devpoll` would stop the hub.
+_BLOCKING = ("devpoll", "epoll", "kevent", "kqueue")
+__imports__ = [
+    name for name in vars(_stdlib) if name[0] != "_" and name not in globals() and name not in _BLOCKING
+]
+globals().update({name: getattr(_stdlib, name) for name in __imports__})
+
+__all__ = __implements__ + __imports__  # noqa: PLE0605

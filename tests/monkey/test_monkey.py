@@ -1,0 +1,553 @@
+"""Patching the standard library, each time in a process of its own.
+
+What belongs here: what is replaced, how one asks for it, and that programs which know nothing of greenlets
+become concurrent. What never does: how the replacements behave by themselves (`test_socket`, `test_select`,
+...).
+"""
+
+from __future__ import annotations
+
+import textwrap
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import pytest
+
+from greenswitch import monkey
+from greenswitch.monkey.table import OPTIONS, TABLE, Row
+
+if TYPE_CHECKING:
+    from conftest import RunPython
+
+
+def result_of(run_python: RunPython, program: str, *arguments: str) -> str:
+    """What the program printed; it must end well and complain of nothing."""
+    outcome = run_python(textwrap.dedent(program), *arguments, options=("-W", "error"), timeout=60).check()
+    assert outcome.stderr == ""
+    return outcome.stdout
+
+
+# The table
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.option}-{row.target}")
+def test_every_row_is_true(row: Row) -> None:
+    """I3: every name of the table exists, in the standard module and in ours."""
+    target, source = import_module(row.target), import_module(row.source)
+    for item, name in row.items.items():
+        assert monkey._get(target, item) is not None
+        assert getattr(source, name) is not None
+
+
+def test_replacements_are_all_in_the_table() -> None:
+    """I3: what a module of ours says that it implements is patched, and nothing else."""
+    for target in ("socket", "select", "time"):
+        source = import_module(f"greenswitch.{target}")
+        said = {*source.__implements__, *getattr(source, "__dns__", ())}
+        assert said == {item for row in TABLE if row.target == target for item in row.items}
+
+
+# Patching
+
+
+PATCHED = """
+    import sys
+    from greenswitch import monkey
+    assert not monkey.saved and not monkey.is_module_patched("socket")
+    assert monkey.patch_all() is True
+    import select, selectors, socket, time
+    import greenswitch.select, greenswitch.socket, greenswitch.time
+"""
+
+
+def test_patch_all_replaces(run_python: RunPython) -> None:
+    """I3: after `patch_all` the standard modules hold our functions and classes."""
+    printed = result_of(
+        run_python,
+        PATCHED
+        + """
+    assert socket.socket is greenswitch.socket.socket
+    assert socket.create_connection is greenswitch.socket.create_connection
+    assert socket.getaddrinfo is greenswitch.socket.getaddrinfo
+    assert time.sleep is greenswitch.time.sleep
+    assert select.select is greenswitch.select.select and select.poll is greenswitch.select.poll
+    assert not hasattr(select, "epoll") and not hasattr(selectors, "EpollSelector")
+    assert selectors.DefaultSelector is selectors.PollSelector
+    for item in ("socket.socket", "socket.getaddrinfo", "time.sleep", "select.epoll"):
+        module, item = item.split(".")
+        assert monkey.is_module_patched(module) and monkey.is_object_patched(module, item)
+        assert monkey.saved[module][item] is monkey.get_original(module, item)
+        assert "greenswitch" not in repr(monkey.get_original(module, item))
+    assert not monkey.is_object_patched("socket", "gethostname") and not monkey.is_module_patched("threading")
+    assert monkey.get_original("socket", ["socket", "gethostname"])[1] is socket.gethostname
+    assert monkey.get_original(("no_such_module", "time"), "time") is time.time
+    print("good")
+""",
+    )
+    assert printed == "good\n"
+
+
+def test_patching_twice_is_harmless(run_python: RunPython) -> None:
+    """I3: the originals are remembered, not the replacements."""
+    result_of(
+        run_python,
+        PATCHED
+        + """
+    before = {module: dict(items) for module, items in monkey.saved.items()}
+    for _ in range(3):
+        monkey.patch_all()
+        monkey.patch_socket(); monkey.patch_dns(); monkey.patch_time(); monkey.patch_select()
+    assert monkey.saved == before
+    time.sleep(0)
+    assert selectors.SelectSelector._select([], [], [], 0) == ([], [], [])
+""",
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "modules"),
+    [
+        ("patch_socket()", ["socket"]),
+        ("patch_socket(dns=False)", ["socket"]),
+        ("patch_dns()", ["socket"]),
+        ("patch_time()", ["time"]),
+        ("patch_select()", ["select", "selectors"]),
+        ("patch_all(socket=False, dns=False, select=False)", ["time"]),
+    ],
+)
+def test_each_can_be_patched_alone(run_python: RunPython, call: str, modules: list[str]) -> None:
+    """I3: each alone, and only that."""
+    printed = result_of(
+        run_python,
+        f"""
+        from greenswitch import monkey
+        monkey.{call}
+        print(sorted(monkey.saved))
+        print(monkey.is_object_patched("socket", "socket"), monkey.is_object_patched("socket", "getaddrinfo"))
+        """,
+    )
+    expected = ("dns" not in call and "socket" in modules) or call == "patch_socket(dns=False)"
+    names = "socket" in modules and "dns=False" not in call
+    assert printed == f"{modules}\n{expected} {names}\n"
+
+
+def test_select_that_is_not_aggressive(run_python: RunPython) -> None:
+    result_of(
+        run_python,
+        """
+        from greenswitch import monkey
+        monkey.patch_all(aggressive=False)
+        import select, selectors
+        assert select.epoll and selectors.EpollSelector
+        assert selectors.DefaultSelector is selectors.PollSelector
+        """,
+    )
+
+
+@pytest.mark.parametrize("word", ["thread", "os", "ssl", "subprocess", "sys", "signal", "queue", "Event"])
+def test_words_of_gevent(run_python: RunPython, word: str) -> None:
+    """I3: a word that this version has something for works; one that it has nothing for is refused when it is
+    asked for, before anything is patched; left out, None or False it means "what there is"."""
+    if word in OPTIONS:
+        program = f"monkey.patch_all({word}=True)"
+    else:
+        program = f"""
+        try:
+            monkey.patch_all({word}=True)
+        except NotImplementedError as error:
+            assert "{word}=True" in str(error) and "socket, dns, time, select" in str(error)
+        else:
+            raise AssertionError("accepted")
+        assert not monkey.saved
+        monkey.patch_all({word}=None)
+        monkey.patch_all({word}=False)
+        """
+    result_of(run_python, "from greenswitch import monkey\n" + textwrap.dedent(program))
+
+
+def test_words_with_nothing_to_do(run_python: RunPython) -> None:
+    result_of(run_python, "from greenswitch import monkey\nmonkey.patch_all(builtins=True, contextvars=True)")
+
+
+def test_unknown_word_is_refused() -> None:
+    with pytest.raises(TypeError):
+        monkey.patch_all(everything=True)  # type: ignore[call-arg]
+    assert not monkey.saved
+
+
+def test_other_words_the_second_time_are_warned_of(run_python: RunPython) -> None:
+    printed = result_of(
+        run_python,
+        """
+        import warnings
+        from greenswitch import monkey
+        monkey.patch_all()
+        monkey.patch_all()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            monkey.patch_all(time=False)
+        print([(one.category.__name__, "more than once" in str(one.message), one.filename) for one in caught])
+        assert monkey.is_object_patched("time", "sleep")
+        """,
+    )
+    assert printed == "[('MonkeyPatchWarning', True, '<string>')]\n"
+
+
+def test_patch_module(run_python: RunPython) -> None:
+    """I3: other packages replace names of theirs by the same means."""
+    result_of(
+        run_python,
+        """
+        import types
+        from greenswitch import monkey
+        target, source = types.ModuleType("target"), types.ModuleType("source")
+        target.a, target.b, target.c = "old a", "old b", "old c"
+        source.a, source.b, source.new = "new a", "new b", "new"
+        try:
+            monkey.patch_module(target, source)
+        except AttributeError as error:
+            assert "__implements__" in str(error)
+        try:
+            monkey.patch_module(target, source, items=["a", "missing"])
+        except AttributeError:
+            assert target.a == "old a"
+        source.__implements__ = ["a", "new"]
+        assert monkey.patch_module(target, source)
+        assert (target.a, target.b, target.new) == ("new a", "old b", "new")
+        monkey.patch_module(target, source, items=["b"])
+        assert target.b == "new b"
+        monkey.patch_item(target, "c", "new c")
+        monkey.remove_item(target, "c")
+        monkey.remove_item(target, "c")
+        assert not hasattr(target, "c")
+        assert monkey.saved["target"] == {"a": "old a", "b": "old b", "c": "old c"}
+        """,
+    )
+
+
+# Programs that know nothing of greenlets
+
+
+URLS = """
+    import sys
+    if sys.argv[1] == "patched":
+        from greenswitch import monkey
+        monkey.patch_all()
+    import http.server, threading, time, urllib.request
+    from greenswitch.greenlets import Greenlet, joinall
+    from greenswitch.hub import sleep
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            time.sleep(float(self.path[1:]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.path.encode())
+        def log_message(self, *args):
+            pass
+
+    class Server(http.server.ThreadingHTTPServer):
+        request_queue_size = 10
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        # A native thread in both cases.
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        port = server.server_address[1]
+
+        def fetch(delay):
+            print("GET", delay)
+            with urllib.request.urlopen(f"http://localhost:{port}/{delay}", timeout=30) as answer:
+                text = answer.read()
+            print("got", text.decode()[1:])
+
+        began = time.monotonic()
+        joinall([Greenlet.spawn(fetch, delay) for delay in (0.3, 0.2, 0.1)], raise_error=True)
+        print(time.monotonic() - began)
+        server.shutdown()
+        thread.join()
+"""
+
+
+def test_urllib_is_serial_without_patching(run_python: RunPython) -> None:
+    """I2: three greenlets, one after another: the sum of the delays."""
+    *lines, seconds = result_of(run_python, URLS, "plain").splitlines()
+    assert lines == ["GET 0.3", "got 0.3", "GET 0.2", "got 0.2", "GET 0.1", "got 0.1"]
+    assert float(seconds) >= 0.6
+
+
+def test_urllib_is_concurrent_after_patching(run_python: RunPython) -> None:
+    """I2: all GETs first, in spawn order; answers as they come; the slowest, not the sum."""
+    *lines, seconds = result_of(run_python, URLS, "patched").splitlines()
+    assert lines == ["GET 0.3", "GET 0.2", "GET 0.1", "got 0.1", "got 0.2", "got 0.3"]
+    assert 0.3 <= float(seconds) < 0.55
+
+
+def test_echo_server_with_the_standard_module(run_python: RunPython) -> None:
+    """I1: the plain blocking echo server, written with `import socket`."""
+    printed = result_of(
+        run_python,
+        """
+        from greenswitch import monkey; monkey.patch_all()
+        import socket
+        from greenswitch.greenlets import Greenlet, joinall
+
+        def handle(connection):
+            with connection:
+                while data := connection.recv(1024):
+                    connection.sendall(data)
+
+        def serve(listener):
+            while True:
+                connection, address = listener.accept()
+                Greenlet.spawn(handle, connection)
+
+        def client(number):
+            with socket.create_connection(("localhost", port)) as sock:
+                with sock.makefile("rw") as file:
+                    file.write(f"hello {number}\\n")
+                    file.flush()
+                    return file.readline()
+
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(100)
+        port = listener.getsockname()[1]
+        server = Greenlet.spawn(serve, listener)
+        clients = [Greenlet.spawn(client, number) for number in range(100)]
+        joinall(clients, raise_error=True)
+        assert [one.value for one in clients] == [f"hello {number}\\n" for number in range(100)]
+        server.kill()
+        listener.close()
+        print("good")
+        """,
+    )
+    assert printed == "good\n"
+
+
+def test_http_server_in_one_thread(run_python: RunPython) -> None:
+    """I1, I4: the standard `socketserver` loop, which selects, beside its own client in the same thread."""
+    printed = result_of(
+        run_python,
+        """
+        from greenswitch import monkey; monkey.patch_all()
+        import http.server, urllib.request
+        from greenswitch.greenlets import Greenlet
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"answer")
+            def log_message(self, *args):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+            serving = Greenlet.spawn(server.serve_forever)
+            for _ in range(3):
+                with urllib.request.urlopen(f"http://127.0.0.1:{server.server_address[1]}/") as answer:
+                    print(answer.read().decode())
+            serving.kill()
+        """,
+    )
+    assert printed == "answer\n" * 3
+
+
+def test_time_sleep_interleaves(run_python: RunPython) -> None:
+    """G6: three sleepers end after the longest sleep, each at its time."""
+    printed = result_of(
+        run_python,
+        """
+        from greenswitch import monkey; monkey.patch_all()
+        import time
+        from greenswitch.greenlets import Greenlet, joinall
+        def hello(number):
+            print("start", number)
+            time.sleep(number * 0.1)
+            print("end", number)
+        began = time.monotonic()
+        joinall([Greenlet.spawn(hello, number) for number in (2, 1, 0)])
+        assert 0.2 <= time.monotonic() - began < 0.29
+        for bad, error in ((-1, ValueError), (float("nan"), ValueError), ("1", TypeError), (None, TypeError)):
+            try:
+                time.sleep(bad)
+            except error:
+                pass
+            else:
+                raise AssertionError(bad)
+        """,
+    )
+    assert printed == "start 2\nstart 1\nstart 0\nend 0\nend 1\nend 2\n"
+
+
+def test_selectors_wait_cooperatively(run_python: RunPython) -> None:
+    """I3, I4: every selector that is left lets other greenlets run, also those that were imported before."""
+    printed = result_of(
+        run_python,
+        """
+        import selectors
+        from greenswitch import monkey; monkey.patch_all()
+        import socket, time
+        from greenswitch.greenlets import Greenlet
+        from greenswitch.hub import sleep
+        turns = 0
+        def tick():
+            global turns
+            while True:
+                turns += 1
+                sleep(0.001)
+        ticker = Greenlet.spawn(tick)
+        one, other = socket.socketpair()
+        for kind in (selectors.SelectSelector, selectors.PollSelector, selectors.DefaultSelector):
+            with kind() as selector:
+                key = selector.register(one, selectors.EVENT_READ, "data")
+                turns = 0
+                assert selector.select(0.05) == [] and turns > 5
+                assert selector.select(0) == [] and selector.select(-1) == []
+                sender = Greenlet.spawn(other.send, b"x")
+                assert selector.select() == [(key, selectors.EVENT_READ)]
+                sender.join()
+                selector.modify(one, selectors.EVENT_READ | selectors.EVENT_WRITE)
+                assert selector.select()[0][1] == selectors.EVENT_READ | selectors.EVENT_WRITE
+                one.recv(1)
+        one.close(); other.close()
+        print("good")
+        """,
+    )
+    assert printed == "good\n"
+
+
+def test_asyncio_beside_greenlets(run_python: RunPython) -> None:
+    """I3: asyncio's own loop in the main greenlet waits in a patched selector; greenlets run beside it."""
+    printed = result_of(
+        run_python,
+        """
+        from greenswitch import monkey; monkey.patch_all()
+        import asyncio, time
+        from greenswitch.greenlets import Greenlet
+
+        turns = 0
+        def tick():
+            global turns
+            while True:
+                turns += 1
+                time.sleep(0.005)
+
+        async def echo(reader, writer):
+            writer.write(await reader.readline())
+            await writer.drain()
+            writer.close()
+
+        async def client(port, number):
+            reader, writer = await asyncio.open_connection("localhost", port)
+            writer.write(b"%d\\n" % number)
+            line = await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+            return int(line)
+
+        async def main():
+            server = await asyncio.start_server(echo, "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+            answers = await asyncio.gather(*(client(port, number) for number in range(20)))
+            await asyncio.sleep(0.1)
+            server.close()
+            return answers
+
+        ticker = Greenlet.spawn(tick)
+        assert asyncio.run(main()) == list(range(20))
+        assert turns > 5
+        print("good")
+        """,
+    )
+    assert printed == "good\n"
+
+
+def test_subprocess_still_works(run_python: RunPython) -> None:
+    """G15: `communicate` selects; other greenlets run meanwhile."""
+    printed = result_of(
+        run_python,
+        """
+        from greenswitch import monkey; monkey.patch_all()
+        import subprocess, sys, time
+        from greenswitch.greenlets import Greenlet
+        turns = 0
+        def tick():
+            global turns
+            while True:
+                turns += 1
+                time.sleep(0.001)
+        Greenlet.spawn(tick)
+        program = "import sys, time; time.sleep(0.1); print(sys.stdin.read()); print(1, file=sys.stderr)"
+        child = subprocess.Popen(
+            [sys.executable, "-c", program], stdin=-1, stdout=-1, stderr=-1, text=True
+        )
+        assert child.communicate("x" * 200_000, timeout=30) == ("x" * 200_000 + "\\n", "1\\n")
+        assert turns > 5
+        print("good")
+        """,
+    )
+    assert printed == "good\n"
+
+
+def test_multiprocessing_connections_still_work(run_python: RunPython) -> None:
+    """G15: `multiprocessing.connection` detaches sockets and reads from the bare descriptors, which must
+    block."""
+    printed = result_of(
+        run_python,
+        """
+        from greenswitch import monkey; monkey.patch_all()
+        import threading
+        from multiprocessing.connection import Client, Listener
+        with Listener(("127.0.0.1", 0)) as listener:
+            def serve():
+                with listener.accept() as connection:
+                    connection.send(connection.recv() * 2)
+            thread = threading.Thread(target=serve)
+            thread.start()
+            with Client(listener.address) as client:
+                client.send("ab")
+                print(client.recv())
+            thread.join()
+        """,
+    )
+    assert printed == "abab\n"
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["ssl first", "patched first"])
+def test_tls_still_works(run_python: RunPython, before: bool) -> None:
+    """I3: as long as there is no TLS of our own, the standard one goes on to work - blocking, in native
+    threads."""
+    printed = result_of(
+        run_python,
+        ("import ssl\n" if before else "")
+        + textwrap.dedent(
+            """
+            from greenswitch import monkey; monkey.patch_all(ssl=None)
+            import socket, ssl, threading
+            def context(kind):
+                made = ssl.SSLContext(kind)
+                made.maximum_version = ssl.TLSVersion.TLSv1_2
+                made.check_hostname = False
+                made.verify_mode = ssl.CERT_NONE
+                # No certificate at all.
+                made.set_ciphers("aNULL:@SECLEVEL=0")
+                return made
+            listener = socket.create_server(("127.0.0.1", 0))
+            address = listener.getsockname()
+            def serve():
+                connection, _ = listener.accept()
+                with context(ssl.PROTOCOL_TLS_SERVER).wrap_socket(connection, server_side=True) as tls:
+                    tls.sendall(tls.recv(100).upper())
+            thread = threading.Thread(target=serve)
+            thread.start()
+            with socket.create_connection(address, timeout=30) as plain:
+                with context(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(plain) as tls:
+                    tls.sendall(b"secret")
+                    print(tls.recv(100).decode())
+            thread.join()
+            listener.close()
+            """
+        ),
+    )
+    assert printed == "SECRET\n"
