@@ -419,8 +419,7 @@ greenlet_repr(PyGreenlet *self)
                                     exited ? "(thread exited) " : "");
     }
     if (g->state == GS_NEW) {
-        return PyUnicode_FromFormat("<%s object at %p (otid=%p) %spending>", name, self, id,
-                                    exited ? "(thread exited) " : "");
+        return PyUnicode_FromFormat("<%s object at %p (otid=%p) pending>", name, self, id);
     }
     bool current = is_running(g) && g->thread->ts == PyThreadState_Get();
     return PyUnicode_FromFormat("<%s object at %p (otid=%p)%s active started%s>", name, self, id,
