@@ -37,9 +37,9 @@ from .loop import Descriptor, Loop
 from .loop.core import Timer
 
 __all__ = [
+    "Entry",
     "GreenletExit",
     "Hub",
-    "Entry",
     "Row",
     "RowOwner",
     "Turn",
@@ -86,7 +86,7 @@ class _ThreadEnd:
         self._hub = hub
 
     def __del__(self) -> None:
-        self._hub.loop.close()
+        self._hub._close()
 
 
 Turn = tuple["Hub", Callable[[Callable[[], object]], object], Callable[[], Any]]
@@ -126,10 +126,11 @@ class Hub(greenlet):
         main = getcurrent()
         while main.parent is not None:
             main = main.parent
-        super().__init__(None, main)
-        self.thread_ident = get_ident()
         self.loop = Loop(listen=self._listen, signals=True)
         self.loop.error_handler = self._loop_error
+        # Not a method: nothing on the hub's stack may hold the hub, or it would outlive its thread.
+        super().__init__(partial(_run_hub, self.loop), main)
+        self.thread_ident = get_ident()
         self.suspend = super().switch
         self.turn = (self, self.loop.ready.append, self.suspend)
         self._joining = False
@@ -139,23 +140,6 @@ class Hub(greenlet):
         self._resolver: Any = None
 
     # Running
-
-    def run(self, *_: Any) -> None:
-        """Run the loop for ever. Whenever nothing can happen any more, LoopExit is thrown into the main
-        greenlet.
-
-        The arguments are those of the switch that starts it; the result of a greenlet that ended may be one.
-        """
-        assert self is getcurrent(), "Do not call Hub.run() directly"
-        loop = self.loop
-        while True:
-            loop.run()
-            if loop.closed:
-                return
-            main = self.parent
-            assert main is not None
-            # If the main greenlet waits again after this, it switches back to here.
-            main.throw(LoopExit("This operation would block forever", self, []))
 
     def switch(self, *args: Any, **kwargs: Any) -> Any:
         """Suspend the current greenlet and let the hub run, until somebody switches back. For those who have
@@ -204,8 +188,14 @@ class Hub(greenlet):
         threadpool, self._threadpool = self._threadpool, None
         if threadpool is not None:
             threadpool.kill()
+        self._close()
+
+    def _close(self) -> None:
+        """Close the loop, and let go of what holds the hub."""
         self._resolver = None
         self.loop.close()
+        self.__dict__.pop("suspend", None)
+        self.__dict__.pop("turn", None)
 
     # Waiting
 
@@ -377,15 +367,18 @@ class Hub(greenlet):
         tb: TracebackType | None,
     ) -> None:
         """Called with every failure that nobody is there to catch: prints it once, with `context` (the
-        greenlet, the callback) that failed; throws it into the main greenlet if it is to end the program."""
+        greenlet, the callback) that failed. What is to end the program, and what a signal handler raised in
+        the hub itself (`context` is None then), is thrown into the main greenlet instead, which may want to
+        handle it."""
         if type is None:
             return
         if isinstance(value, str):
             # Only an interpreter that is going down hands out half an exception.
             value = type(value)
-        if not issubclass(type, self.NOT_ERROR):
+        ends = context is None or issubclass(type, self.SYSTEM_ERROR)
+        if not issubclass(type, self.NOT_ERROR) and (not ends or issubclass(type, SystemError)):
             self.print_exception(context, type, value, tb)
-        if context is None or issubclass(type, self.SYSTEM_ERROR):
+        if ends:
             self.handle_system_error(type, value, tb)
 
     def handle_system_error(
@@ -434,8 +427,12 @@ class Hub(greenlet):
             except BaseException as error:
                 who = f"<{type(context).__name__} whose repr failed with {type(error).__name__}>"
             lines.append(f"{stamp} {who} failed with {getattr(t, '__name__', 'exception')}\n\n")
-        # One write, so that the output of two threads does not mix.
-        stream.write("".join(lines))
+        try:
+            # One write, so that the output of two threads does not mix.
+            stream.write("".join(lines))
+        except (OSError, ValueError):
+            # A closed stream, a full disk: no reason to stop everybody else.
+            pass
 
     # What the upper modules hang in
 
@@ -476,6 +473,31 @@ class Hub(greenlet):
         state = " destroyed" if self.loop.closed else ""
         where = f"{id(self):#x}{state} {self.loop!r} thread_ident={self.thread_ident:#x}"
         return f"<Hub {self.name!r} at {where}>"
+
+
+def _run_hub(loop: Loop, *_: Any) -> None:
+    """What a hub runs: the loop, for ever. Whenever nothing can happen any more, LoopExit is thrown into the
+    main greenlet. The other arguments are those of the switch that starts it; the result of a greenlet may be
+    one."""
+    while not loop.closed:
+        try:
+            loop.run()
+            error = None
+        except GreenletExit:
+            raise
+        except BaseException as raised:
+            # Out of `handle_error`, which somebody has replaced.
+            error = raised
+        if not loop.closed:
+            # If the main greenlet waits again after this, it switches back to here.
+            _throw_into_main(error)
+
+
+def _throw_into_main(error: BaseException | None) -> None:
+    hub = getcurrent()
+    main = hub.parent
+    if main is not None:
+        main.throw(LoopExit("This operation would block forever", hub, []) if error is None else error)
 
 
 class Idents:

@@ -80,7 +80,7 @@ class SimpleQueue(Generic[_T]):
         """Tagged _TAKE: wants an item; _LOOK: wants to see one."""
         self._places: Semaphore | None = None
         self._surplus: list[None] = []
-        """One entry for each item that was there beyond `maxsize` to begin with."""
+        """One entry for each item that is there beyond `maxsize`: from the beginning, or given back."""
         if self._maxsize is not None:
             free = self._maxsize - self.qsize()
             self._places = Semaphore(max(free, 0))
@@ -152,14 +152,12 @@ class SimpleQueue(Generic[_T]):
         wait."""
         if self.is_shutdown:
             raise ShutDown
+        if self._getters and not self.queue and self._hand_over(item):
+            return
         if self._places is not None:
             self._take_place(self._places, block, timeout)
-        if not self._getters:
-            self._put(item)
-            if self._getters:
-                self._deliver()
-        elif self.queue or not self._hand_over(item):
-            self._put(item)
+        self._put(item)
+        if self._getters:
             self._deliver()
 
     def put_nowait(self, item: _T) -> None:
@@ -180,14 +178,19 @@ class SimpleQueue(Generic[_T]):
         return False
 
     def _take_place(self, places: Semaphore, block: bool, timeout: float | None) -> None:
-        if not places.acquire(False) and not (block and not _in_hub() and places.acquire(True, timeout)):
+        try:
+            taken = places.acquire(block, timeout)
+        except BlockingSwitchOutError:
+            # In a callback of the loop.
+            taken = False
+        if not taken:
             raise Full
         if self.is_shutdown:
             places.release()
             raise ShutDown
 
     def _free_place(self) -> None:
-        """An item was taken out for good."""
+        """An item left the queue."""
         if self._surplus:
             try:
                 self._surplus.pop()
@@ -225,8 +228,6 @@ class SimpleQueue(Generic[_T]):
         item, error = entry[3]
         if error is not None:
             raise error
-        if self._places is not None:
-            self._free_place()
         return item
 
     def get_nowait(self) -> _T:
@@ -269,6 +270,8 @@ class SimpleQueue(Generic[_T]):
     def _take_back(self, entry: Entry) -> None:
         item, error = entry[3]
         if entry[2] is _TAKE and error is None:
+            if self._places is not None and not self._places.acquire(False):
+                self._surplus.append(None)
             self._give_back(item)
             if self._getters:
                 self._deliver()
@@ -294,6 +297,8 @@ class SimpleQueue(Generic[_T]):
                 wake(entry, item)
             elif not wake(entry, item):
                 self._give_back(item)
+            elif self._places is not None:
+                self._free_place()
 
     def _dismiss_getters(self) -> None:
         while self._getters:
@@ -361,15 +366,17 @@ class Queue(SimpleQueue[_T]):
         callback of the loop it does not wait."""
         if self.is_shutdown:
             raise ShutDown
+        if self._getters and not self.queue:
+            # Before the hand-over, so that `task_done` cannot come first.
+            self._tasks.append(None)
+            if self._hand_over(item):
+                return
+            self._tasks.pop()
         if self._places is not None:
             self._take_place(self._places, block, timeout)
         self._tasks.append(None)
-        if not self._getters:
-            self._put(item)
-            if self._getters:
-                self._deliver()
-        elif self.queue or not self._hand_over(item):
-            self._put(item)
+        self._put(item)
+        if self._getters:
             self._deliver()
 
     def task_done(self) -> None:

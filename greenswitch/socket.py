@@ -325,7 +325,11 @@ class socket(_Base):
         descriptor = self._descriptor
         deadline = None
         if not descriptor.readable:
-            deadline = self._await_readable(None)
+            if self._timeout is None and self._owner == get_ident() and not descriptor.closed:
+                # `_await_readable` without its frame, which every idle connection would keep.
+                self._hub.wait_readable(descriptor)
+            else:
+                deadline = self._await_readable(None)
         while True:
             try:
                 data = _recv(self, bufsize)

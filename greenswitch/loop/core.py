@@ -17,10 +17,10 @@ poller, without waiting if something is ready.
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
+from opcode import opmap
 from types import TracebackType
 from typing import Any
 
@@ -56,8 +56,8 @@ _SLICE = 0.005
 _LONGEST_POLL = 86400.0
 _COMPACT_FROM = 256
 """Cancelled timers that are left in the heap without asking."""
-_NOT_BEGUN = 0 if sys.version_info >= (3, 11) else -1
-"""A traceback entry up to this instruction says: interrupted before the function's first step."""
+_RESUME = opmap.get("RESUME")
+"""From 3.11 on, the first instruction of a function that does anything: it looks for signals."""
 
 
 class Descriptor:
@@ -166,6 +166,15 @@ class Callback:
 
 def _nobody() -> float:
     return 0.0
+
+
+def _not_begun(trace: TracebackType) -> bool:
+    """Was the function of this traceback entry interrupted before its first step?"""
+    where = trace.tb_lasti
+    if _RESUME is None or where < 0:
+        return where < 0
+    code = trace.tb_frame.f_code.co_code
+    return code[where] == _RESUME and code[where + 1] == 0
 
 
 def _events_of(waiting: list[Borrowed]) -> int:
@@ -352,9 +361,7 @@ class Loop:
             return descriptor
         borrowers = self._borrowed.pop(fd, None)
         self._descriptors[fd] = descriptor
-        if borrowers:
-            descriptor.borrowers = borrowers
-            self.ready.append(lambda: self._tell_borrowers_of(descriptor, self._poller.state(fd)))
+        descriptor.borrowers = borrowers
         return descriptor
 
     def unregister(self, descriptor: Descriptor) -> None:
@@ -383,14 +390,14 @@ class Loop:
         borrowed = Borrowed(fd, events, callback)
         descriptor = self._descriptors.get(fd)
         if descriptor is not None:
-            # Edges are told once, to the descriptor: ask for the present state, and hear the next edge with
-            # it.
+            # Edges are told once: have what holds now told again.
+            watched = self._poller.add_edge(fd)
             if descriptor.borrowers is None:
                 descriptor.borrowers = []
             descriptor.borrowers.append(borrowed)
-            flags = self._poller.state(fd)
-            if flags & (events | HANGUP):
-                self.ready.append(lambda: self._tell_borrowers_of(descriptor, flags))
+            if not watched:
+                # Not what was registered: closed behind our back, and the number is in use again.
+                self.ready.append(lambda: self._tell_borrowers_of(descriptor, events))
             return borrowed
         waiting = self._borrowed.get(fd)
         if waiting is None:
@@ -498,11 +505,12 @@ class Loop:
         taken: Timer | None = None
         descriptor: Descriptor | None = None
         flags = 0
-        asking = failed = False
+        asking = telling = failed = False
         while not self.closed:
             try:
                 while True:
                     for fd, mask in self._pending:
+                        callback = None
                         descriptor = descriptor_of(fd)
                         flags = flags_of[mask]
                         if descriptor is None:
@@ -529,9 +537,10 @@ class Loop:
                                 descriptor.writer = None
                                 callback()
                         if descriptor.borrowers is not None:
+                            callback = None
                             self._tell_borrowers_of(descriptor, flags)
                     descriptor = None
-                    asking = False
+                    telling = False
 
                     if ready and not failed:
                         share = len(ready)
@@ -567,6 +576,7 @@ class Loop:
                             elif now - began > _SLICE:
                                 break
                     failed = False
+                    callback = None
 
                     now = 0.0
                     if timers:
@@ -594,7 +604,10 @@ class Loop:
                             callback()
                         if fired:
                             now = clock()
+                            callback = None
 
+                    if self.closed:
+                        return
                     if ready:
                         timeout = 0.0
                     else:
@@ -603,7 +616,7 @@ class Loop:
                             dropped.clear()
                         if idle:
                             timeout = 0.0
-                        elif timers and (len(timers) - self._cancelled > len(unref) or self._is_awaited()):
+                        elif timers and (not unref or self._is_kept_by_timer() or self._is_awaited()):
                             timeout = timers[0][0] - now
                             if timeout < 0.0:
                                 timeout = 0.0
@@ -618,12 +631,13 @@ class Loop:
                                 timeout = 0.0
                             elif not timeout:
                                 return
-                    asking = True
+                    asking = telling = True
                     events = self._poll(timeout)
                     if events:
                         self._pending = iter(events)
                     elif idle and not ready:
                         ready.append(idle.popleft())
+                    asking = False
             except BaseException as error:
                 # Not before the timers and the poller had their part again.
                 failed = True
@@ -632,13 +646,13 @@ class Loop:
                     taken = None
                 trace = error.__traceback__
                 inner = None if trace is None else trace.tb_next
-                if inner is None:
-                    if asking:
-                        # Raised between two steps of this function, by a signal handler: what the poller said
-                        # may not have arrived, and edges are told only once.
-                        callback = None
-                        self._look_everywhere()
-                elif inner.tb_next is None and inner.tb_lasti <= _NOT_BEGUN:
+                if asking or (telling and inner is None):
+                    # Raised by a signal handler, between two steps of this function or in the poller: what
+                    # that said may not have arrived, and edges are told only once.
+                    asking = False
+                    self._ask_again()
+                elif callback is not None and inner is not None and _not_begun(inner):
+                    # The signal came before the callback's first step.
                     ready.appendleft(callback)
                     callback = None
                 if descriptor is not None:
@@ -657,6 +671,11 @@ class Loop:
             trace = trace.tb_next
         handler(context, type(error), error, trace)
 
+    def _is_kept_by_timer(self) -> bool:
+        """Is there a timer that is not made with `ref` false?"""
+        unref = self._unref
+        return any(timer[2] is not None and timer[1] not in unref for timer in self._timers)
+
     def _is_awaited(self) -> bool:
         """May something other than a timer still happen?"""
         if self.refs > 0 or self._borrowed:
@@ -674,6 +693,8 @@ class Loop:
 
     def _stray_event(self, fd: int, flags: int) -> None:
         """An event for something that is not one of our descriptors."""
+        if self.closed:
+            return
         if fd != self._wake_reader:
             self._tell_borrowers(fd, flags)
             return
@@ -685,17 +706,14 @@ class Loop:
             # After the read and before `ready` is looked at: who comes from now on writes again.
             self._wake_sent = False
 
-    def _look_everywhere(self) -> None:
-        """Ask everybody who waits for a descriptor to look for himself."""
-        self._pending = iter(())
-        for descriptor in list(self._descriptors.values()):
-            borrowers, descriptor.borrowers = descriptor.borrowers, None
-            # A hang-up may have been in the lost answer. Told for nothing, it costs one more try at a read.
-            descriptor.hangup = True
-            self._tell(descriptor, READ | WRITE)
-            if borrowers:
-                descriptor.borrowers = borrowers
-                self._tell_borrowers_of(descriptor, self._poller.state(descriptor.fd))
+    def _ask_again(self) -> None:
+        """Have the poller tell again, for all descriptors, what holds."""
+        for fd, descriptor in list(self._descriptors.items()):
+            try:
+                self._poller.add_edge(fd)
+            except OSError:
+                # Closed behind our back: whoever waits finds out by himself.
+                self._tell(descriptor, _ALL)
         for fd, waiting in list(self._borrowed.items()):
             self._after_telling(fd, waiting)
 
@@ -734,9 +752,13 @@ class Loop:
 
     def _shut(self) -> None:
         if self.hears_signals:
-            former = set_wakeup_fd(-1)
-            if former not in (-1, self._wake_writer):
-                set_wakeup_fd(former)
+            try:
+                former = set_wakeup_fd(-1)
+                if former not in (-1, self._wake_writer):
+                    set_wakeup_fd(former)
+            except ValueError:
+                # Another thread closes it. The signals' bytes go nowhere then.
+                pass
         self._poller.close()
         os_close(self._wake_reader)
         os_close(self._wake_writer)
@@ -747,14 +769,7 @@ class Loop:
         self._wake_lock = RLock()
         self._shut()
         self._open()
-        for fd in list(self._descriptors):
-            try:
-                self._poller.add_edge(fd)
-            except OSError:
-                # Closed behind our back, like any descriptor of which nothing is heard any more.
-                pass
-        for fd, waiting in list(self._borrowed.items()):
-            self._after_telling(fd, waiting)
+        self._ask_again()
 
     def close(self) -> None:
         """Give the poller and the pipe back and forget everything. A running `run` returns. Idempotent."""
@@ -774,6 +789,7 @@ class Loop:
         self._descriptors.clear()
         self._witness = None
         self.error_handler = None
+        self._listen = _nobody
 
     def __repr__(self) -> str:
         state = " closed" if self.closed else ""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import select as _select
 from collections.abc import Callable, Mapping, Sequence
 
-from .._original import select_epoll, select_poll
+from .._original import select_epoll
 from .poller import HANGUP, READ, URGENT, WRITE
 
 __all__ = ["EpollPoller"]
@@ -66,6 +66,7 @@ class EpollPoller:
         try:
             self._epoll.register(fd, mask)
         except FileExistsError:
+            # Modifying looks at the present state, as adding does.
             self._epoll.modify(fd, mask)
         except PermissionError:
             return False
@@ -105,16 +106,6 @@ class EpollPoller:
         except (OSError, ValueError):
             # Closed, or never known: nothing is left to forget.
             pass
-
-    def state(self, fd: int) -> int:
-        asked = select_poll()
-        asked.register(fd, _IN | _OUT | _PRI | _RDHUP)
-        for _, mask in asked.poll(0):
-            if mask & _select.POLLNVAL:
-                return READ | WRITE | HANGUP | URGENT
-            # poll(2) and epoll(7) share the numbers of their bits.
-            return self.flags[mask]
-        return 0
 
     def close(self) -> None:
         self._epoll.close()

@@ -35,8 +35,9 @@ class Poller(Protocol):
         """The poller's own descriptor."""
 
     def add_edge(self, fd: int) -> bool:
-        """Watch `fd` in edge mode; takes it over from once mode. False: this kind of file is always ready and
-        cannot be watched. OSError (EBADF) for a number that is not open."""
+        """Watch `fd` in edge mode; takes it over from once mode. What holds now is told, also if it was told
+        before. False: this kind of file is always ready and cannot be watched. OSError (EBADF) for a number
+        that is not open."""
 
     def add_once(self, fd: int, events: int) -> bool:
         """Watch `fd` for `events`, once. False and OSError as `add_edge`."""
@@ -50,9 +51,6 @@ class Poller(Protocol):
 
     def remove(self, fd: int) -> None:
         """Forget `fd`. Nothing happens if it is closed or unknown."""
-
-    def state(self, fd: int) -> int:
-        """What holds on `fd` at this moment, watched or not; everything if it is not open."""
 
     def poll(self, timeout: float, /) -> Sequence[tuple[int, int]]:
         """Wait until something is ready, `timeout` seconds at most (negative: for ever), with the
