@@ -342,15 +342,14 @@ class Hub(greenlet):
         try:
             borrowed = loop.borrow(fd, events, switch)
             flags = self.suspend()
+            if borrowed.callback is None:
+                return int(flags)
+            return int(self._timed_out(current, timer))
         finally:
             if timer is not None:
                 loop.cancel_timer(timer)
             if borrowed is not None:
-                told = borrowed.callback is None
                 loop.release(borrowed)
-        if told:
-            return int(flags)
-        return int(self._timed_out(current, timer))
 
     def cancel_waits(self, descriptor: Descriptor, error: BaseException) -> None:
         """Throw `error`, from the loop, into whoever waits for `descriptor` by then. Does not block."""

@@ -297,8 +297,9 @@ def test_another_threads_greenlet_is_refused() -> None:
     """S5, and bad input: nothing is lost, the greenlet still runs in its own thread."""
     waiting = suspended()
     main = getcurrent()
+    refused = "(?s)Cannot switch to a different thread\n\tCurrent: .*\n\tExpected: "
     for act in (waiting.switch, waiting.throw, main.switch, greenlet(print, waiting).switch):
-        with pytest.raises(error, match="(?s)Cannot switch to a different thread\n\tCurrent: .*\n\tExpected: "):
+        with pytest.raises(error, match=refused):
             in_thread(act)
 
     def adopt() -> None:
@@ -477,7 +478,7 @@ def through_c(function: Callable[[], Any], levels: int) -> Any:
     """Call `function` below that many calls from C code into Python code."""
     if levels == 0:
         return function()
-    return next(map(lambda _: through_c(function, levels - 1), [None]))
+    return next(map(through_c, [function], [levels - 1]))
 
 
 @pytest.mark.parametrize("levels", [0, 1, 2, 3, 7, 30])

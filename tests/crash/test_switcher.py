@@ -5,6 +5,9 @@ The numbers are those of the list of crashes that greenlet had to fix.
 
 from __future__ import annotations
 
+from textwrap import dedent
+from typing import Any
+
 import pytest
 
 PROGRAMS = {
@@ -178,11 +181,9 @@ PRELUDE = "from greenswitch import greenlet, getcurrent, GreenletExit, error\nma
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_program(name: str, run_python) -> None:  # type: ignore[no-untyped-def]
-    from textwrap import dedent
-
-    options = ("-W", "ignore::DeprecationWarning")
-    outcome = run_python(PRELUDE + dedent(PROGRAMS[name]) + "\nprint('end of program')\n", options=options).check()
+def test_program(name: str, run_python: Any) -> None:
+    program = PRELUDE + dedent(PROGRAMS[name]) + "\nprint('end of program')\n"
+    outcome = run_python(program, options=("-W", "ignore::DeprecationWarning")).check()
     if "exit from within" not in name:
         assert "end of program" in outcome.stdout
     assert "never at exit" not in outcome.stdout
