@@ -150,6 +150,9 @@ class Greenlet(greenlet):
     def spawn(cls: type[_G], *args: Any, **kwargs: Any) -> _G:
         """Make a greenlet of these arguments and start it: it runs when the caller waits next. Does not
         block."""
+        # What is first in a thread, this or its first greenlet, is also the first to go when the thread ends: the
+        # hub must close while it can still be switched to.
+        getattr(this_thread, "hub", None)
         new = cls(*args, **kwargs) if kwargs else cls(*args)
         new.start()
         return new
@@ -229,8 +232,9 @@ class Greenlet(greenlet):
             self.value = target(*self.args, **self.kwargs) if self.kwargs else target(*self.args)
         except BaseException as error:
             trace = error.__traceback__
-            # This frame holds the greenlet, and the greenlet will hold the traceback.
             self._fail(error.with_traceback(None if trace is None else trace.tb_next))
+            # The greenlet holds the traceback, and that, by way of its frames, this frame.
+            del self, trace
         else:
             self._finish()
 

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
+from importlib import import_module
 from itertools import repeat, starmap
 from types import TracebackType
 from typing import Any, ClassVar, Protocol, TextIO
@@ -105,11 +106,12 @@ class Hub(greenlet):
     NOT_ERROR: ClassVar[tuple[type[BaseException], ...]] = (GreenletExit, SystemExit)
     """Exceptions that are never printed."""
 
-    threadpool_class: ClassVar[Callable[..., Any] | None] = None
-    """Called with (threadpool_size, hub=hub) for `threadpool`; set by `greenswitch.threadpool`."""
+    threadpool_class: ClassVar[Callable[..., Any] | str] = "greenswitch.threadpool:ThreadPool"
+    """What makes `threadpool`, called with (threadpool_size, hub=hub); or its name, for the modules that need
+    the hub are not to be imported with it."""
     threadpool_size: int = 10
-    resolver_class: ClassVar[Callable[..., Any] | None] = None
-    """Called with (hub) for `resolver`; set by `greenswitch.resolver`."""
+    resolver_class: ClassVar[Callable[..., Any] | str] = "greenswitch.resolver.thread:Resolver"
+    """What makes `resolver`, called with (hub=hub); or its name."""
 
     name: str = ""
     exception_stream: TextIO | None = None
@@ -129,7 +131,8 @@ class Hub(greenlet):
         self.loop = Loop(listen=self._listen, signals=True)
         self.loop.error_handler = self._loop_error
         # Not a method: nothing on the hub's stack may hold the hub, or it would outlive its thread.
-        super().__init__(partial(_run_hub, self.loop), main)
+        starter = [getcurrent().switch]
+        super().__init__(partial(_run_hub, self.loop, starter), main)
         self.thread_ident = get_ident()
         self.suspend = super().switch
         self.turn = (self, self.loop.ready.append, self.suspend)
@@ -138,6 +141,7 @@ class Hub(greenlet):
         self.idents = Idents()
         self._threadpool: Any = None
         self._resolver: Any = None
+        self.suspend()
 
     # Running
 
@@ -439,9 +443,7 @@ class Hub(greenlet):
     def threadpool(self) -> Any:
         """The pool of native threads of this hub, made when it is first asked for."""
         if self._threadpool is None:
-            make = self.threadpool_class
-            if make is None:
-                raise RuntimeError("greenswitch.threadpool is not imported")
+            make = _resolve(self.threadpool_class)
             self._threadpool = make(self.threadpool_size, hub=self)
         return self._threadpool
 
@@ -453,9 +455,7 @@ class Hub(greenlet):
     def resolver(self) -> Any:
         """What looks names up for this hub, made when it is first asked for."""
         if self._resolver is None:
-            make = self.resolver_class
-            if make is None:
-                raise RuntimeError("greenswitch.resolver is not imported")
+            make = _resolve(self.resolver_class)
             self._resolver = make(hub=self)
         return self._resolver
 
@@ -474,22 +474,39 @@ class Hub(greenlet):
         return f"<Hub {self.name!r} at {where}>"
 
 
-def _run_hub(loop: Loop, *_: Any) -> None:
+def _resolve(factory: Callable[..., Any] | str) -> Callable[..., Any]:
+    if isinstance(factory, str):
+        module, _, name = factory.partition(":")
+        return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    return factory
+
+
+def _run_hub(loop: Loop, starter: list[Callable[[], object]]) -> None:
     """What a hub runs: the loop, for ever. Whenever nothing can happen any more, LoopExit is thrown into the
-    main greenlet. The other arguments are those of the switch that starts it; the result of a greenlet may be
-    one."""
-    while not loop.closed:
+    main greenlet.
+
+    A signal handler of Python may raise wherever this function starts or jumps back, and a hub must not die
+    of that: those who wait in it would wait for ever. So it is started once when it is made, where an
+    exception is still the maker's, and from then on no step lies outside of the `try`.
+    """
+    error: BaseException | None = None
+    while True:
         try:
-            loop.run()
-            error = None
+            while starter:
+                starter.pop()()
+            while not loop.closed:
+                if error is None:
+                    loop.run()
+                thrown, error = error, None
+                if not loop.closed:
+                    # If the main greenlet waits again after this, it switches back to here.
+                    _throw_into_main(thrown)
+            return
         except GreenletExit:
             raise
         except BaseException as raised:
-            # Out of `handle_error`, which somebody has replaced.
+            # From a signal handler, or out of `handle_error`, which somebody has replaced.
             error = raised
-        if not loop.closed:
-            # If the main greenlet waits again after this, it switches back to here.
-            _throw_into_main(error)
 
 
 def _throw_into_main(error: BaseException | None) -> None:

@@ -308,6 +308,3 @@ def _checked(maxsize: int) -> int:
     if maxsize < 0:
         raise ValueError(f"maxsize must not be negative: {maxsize!r}")
     return maxsize
-
-
-Hub.threadpool_class = ThreadPool

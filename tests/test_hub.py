@@ -1037,3 +1037,46 @@ def test_signals_are_left_to_whoever_listens_already() -> None:
         os.close(read)
         os.close(write)
     assert outcome == [write]
+
+
+def test_a_hub_survives_an_exception_at_any_step(run_python: RunPython) -> None:
+    """What a signal handler raises in the hub's own function, wherever that is - a trace function stands for
+    it, which can raise at each step - reaches main, and main can wait again."""
+    outcome = run_python(
+        """
+import sys
+from greenswitch import get_hub, sleep, spawn
+
+class Raised(Exception):
+    pass
+
+def tracer(frame, event, argument):
+    if frame.f_code.co_name == '_run_hub':
+        steps.append(event)
+        if len(steps) == chosen:
+            raise Raised
+        return tracer
+
+seen = []
+for chosen in range(1, 40):
+    get_hub().destroy()
+    steps = []
+    sys.settrace(tracer)
+    try:
+        for _ in range(4):
+            sleep(0.0001)
+            get_hub().loop.run_callback(get_hub().throw, KeyError)  # out of the loop, and in again
+            try:
+                sleep(0.001)
+            except KeyError:
+                pass
+    except Raised:
+        seen.append(chosen)
+    sys.settrace(None)
+    done = spawn(lambda: 5)
+    sleep(0.0005)
+    assert done.value == 5 and not get_hub().dead, (chosen, seen)
+print(len(seen))
+"""
+    ).check()
+    assert int(outcome.stdout) >= 5

@@ -53,6 +53,7 @@ DYNAMIC_IMPORTS: dict[tuple[str, str], str] = {
     ("__init__", "__getattr__"): "the hub half of the package is loaded when it is first asked for",
     ("monkey", "_patch"): "the modules to patch, and those that replace them, are named in the table",
     ("monkey", "get_original"): "its caller names the module",
+    ("hub", "_resolve"): "the thread pool and the resolver, which stand above the hub, are its settings",
     ("bench", "find_peer"): "greenlet is measured beside us where it is installed",
 }
 

@@ -85,6 +85,3 @@ def _may_be_numeric(host: object) -> bool:
     if isinstance(host, bytes):
         return host[:1].isdigit() or b":" in host
     return isinstance(host, str) and (host[:1].isdigit() or ":" in host)
-
-
-Hub.resolver_class = Resolver

@@ -618,7 +618,8 @@ class Interrupt(Exception):
 
 def not_begun(frame: FrameType) -> bool:
     """Is this frame before its first step? On 3.11 and later that is its first line, the `def`."""
-    return frame.f_lasti < 0 or (sys.version_info >= (3, 11) and frame.f_lineno == frame.f_code.co_firstlineno)
+    begun_at = frame.f_code.co_firstlineno
+    return frame.f_lasti < 0 or (sys.version_info >= (3, 11) and frame.f_lineno == begun_at)
 
 
 def test_signals_between_any_two_steps_lose_no_callback_and_no_timer() -> None:
