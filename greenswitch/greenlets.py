@@ -150,8 +150,8 @@ class Greenlet(greenlet):
     def spawn(cls: type[_G], *args: Any, **kwargs: Any) -> _G:
         """Make a greenlet of these arguments and start it: it runs when the caller waits next. Does not
         block."""
-        # What is first in a thread, this or its first greenlet, is also the first to go when the thread ends: the
-        # hub must close while it can still be switched to.
+        # What is first in a thread, this or its first greenlet, is also the first to go when the thread ends:
+        # the hub must close while it can still be switched to.
         getattr(this_thread, "hub", None)
         new = cls(*args, **kwargs) if kwargs else cls(*args)
         new.start()
