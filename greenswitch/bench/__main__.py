@@ -79,42 +79,50 @@ def show(name: str, text: str, unit: str, seen: dict[str, list[float]]) -> dict[
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
+    cpus = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cpus)})
+    try:
+        figures = measure(options.only, options.quick)
+    finally:
+        os.sched_setaffinity(0, cpus)
+    if options.json:
+        try:
+            with open(options.json, "w", encoding="utf-8") as file:
+                json.dump(figures, file, indent=2)
+        except OSError as error:
+            print(f"cannot write the figures to {options.json}: {error.strerror}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def measure(only: str | None, quick: bool) -> dict[str, Any]:
+    """Measure and print, row by row; return the figures."""
     modules: dict[str, Any] = {"greenswitch": _core}
     versions = {"greenswitch": __version__}
     peer = find_peer()
     if peer is not None:
         modules[PEER], versions[PEER] = peer
-    cpus = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cpus[:1])
-    about = {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "system": platform.platform(),
-        "versions": versions,
-    }
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
-    print(f"CPython {about['python']}, {about['system']}, pinned to one core; {named}")
+    print(f"CPython {platform.python_version()}, {platform.platform()}, pinned to one core; {named}")
     if peer is None:
         print("greenlet is not installed, so there is nothing to compare with: pip install greenlet")
     heads = "  ".join(f"{name + ': best':>10} {'median':>10}" for name in modules)
     print(f"{'':32} {'':5} {heads}" + ("     ratio" if peer is not None else ""))
-
     rows = []
     for benchmark in switcher.TIMED:
-        if options.only in (None, benchmark.name):
-            seen = measure_times(benchmark, modules, options.quick)
+        if only in (None, benchmark.name):
+            seen = measure_times(benchmark, modules, quick)
             rows.append(show(benchmark.name, benchmark.text, "ns", seen))
-    if options.only in (None, switcher.MEMORY_NAME):
-        seen = measure_memory(modules, options.quick)
+    if only in (None, switcher.MEMORY_NAME):
+        seen = measure_memory(modules, quick)
         rows.append(show(switcher.MEMORY_NAME, switcher.MEMORY_TEXT, "bytes", seen))
-    if options.json:
-        try:
-            with open(options.json, "w", encoding="utf-8") as file:
-                json.dump({**about, "rows": rows}, file, indent=2)
-        except OSError as error:
-            print(f"cannot write the figures to {options.json}: {error.strerror}", file=sys.stderr)
-            return 1
-    return 0
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "versions": versions,
+        "rows": rows,
+    }
 
 
 if __name__ == "__main__":
