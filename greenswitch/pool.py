@@ -47,7 +47,18 @@ class _Work:
     early.
     """
 
-    __slots__ = ("_arguments", "_func", "_position", "_room", "_spawn", "_under_way", "abandoned", "results")
+    __slots__ = (
+        "_arguments",
+        "_feeder",
+        "_func",
+        "_last",
+        "_number",
+        "_position",
+        "_room",
+        "_spawn",
+        "_under_way",
+        "results",
+    )
 
     def __init__(
         self,
@@ -67,28 +78,28 @@ class _Work:
         """Where the result of each greenlet belongs."""
         self.results: SimpleQueue[Any] = SimpleQueue()
         """(position, value or _Failure) in the order of the ends, then _END."""
-        self.abandoned = False
-        """Is the iterator gone?"""
+        self._number = 0
+        """How many results there will be."""
+        self._last: _Failure | None = None
+        """What the arguments failed with."""
+        self._feeder = Greenlet.spawn(self._feed)
 
-    def feed(self) -> None:
+    def _feed(self) -> None:
         """Runs in a greenlet of its own. Waits for places in the pool and for room."""
-        number = 0
         room = self._room
         try:
             for args in self._arguments:
                 if room is not None:
                     room.acquire()
-                if self.abandoned:
-                    break
                 worker = self._spawn(self._func, *args)
                 self._under_way += 1
-                self._position[worker] = number
-                number += 1
+                self._position[worker] = self._number
+                self._number += 1
                 worker.rawlink(self._collect)
+        except GreenletExit:
+            raise
         except BaseException as error:
-            self.results.put((number, _Failure(error)))
-            if isinstance(error, GreenletExit):
-                raise
+            self._last = _Failure(error)
         finally:
             self._ended()
 
@@ -100,6 +111,8 @@ class _Work:
     def _ended(self) -> None:
         self._under_way -= 1
         if not self._under_way:
+            if self._last is not None:
+                self.results.put((self._number, self._last))
             self.results.put(_END)
 
     def take(self) -> tuple[int, Any]:
@@ -115,9 +128,9 @@ class _Work:
         return position
 
     def abandon(self) -> None:
-        self.abandoned = True
-        if self._room is not None:
-            self._room.release()
+        """Nobody wants the rest: begin no more of it. Does not block."""
+        if not self._feeder.ready():
+            self._feeder.kill(block=False)
 
 
 class IMapUnordered(Iterator[Any]):
@@ -128,7 +141,6 @@ class IMapUnordered(Iterator[Any]):
 
     def __init__(self, work: _Work) -> None:
         self._work = work
-        Greenlet.spawn(work.feed)
 
     def __iter__(self) -> Iterator[Any]:
         return self

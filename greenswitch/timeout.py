@@ -34,7 +34,7 @@ class Timeout(BaseException):
 
     # Almost every timeout is made, started and cancelled, and nothing more: what it takes is counted in
     # nanoseconds.
-    __slots__ = ("_greenlet", "_loop", "_ref", "_timer", "exception", "seconds")
+    __slots__ = ("__weakref__", "_greenlet", "_loop", "_ref", "_timer", "exception", "seconds")
 
     seconds: float | None
     exception: Any

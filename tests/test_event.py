@@ -251,9 +251,6 @@ def test_a_result_between_threads() -> None:
 # Links
 
 
-Make = Callable[[], object]
-
-
 @pytest.mark.parametrize(
     ("make", "make_ready"),
     [
@@ -264,7 +261,9 @@ Make = Callable[[], object]
     ids=["Event", "AsyncResult", "Semaphore"],
 )
 class TestLinks:
-    def test_links_are_called_once_in_their_order(self, make: Callable[[], Event], make_ready: Callable[[Event], object]) -> None:
+    def test_links_are_called_once_in_their_order(
+        self, make: Callable[[], Event], make_ready: Callable[[Event], object]
+    ) -> None:
         one, log = make(), list[object]()
 
         def link(source: object) -> None:

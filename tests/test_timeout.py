@@ -62,7 +62,13 @@ class Mine(Exception):
 
 @pytest.mark.parametrize(
     ("exception", "raised"),
-    [(None, Timeout), ("text", Timeout), (Mine, Mine), (Mine("given"), Mine), (KeyboardInterrupt, KeyboardInterrupt)],
+    [
+        (None, Timeout),
+        ("text", Timeout),
+        (Mine, Mine),
+        (Mine("given"), Mine),
+        (KeyboardInterrupt, KeyboardInterrupt),
+    ],
 )
 def test_what_is_raised(exception: Any, raised: type[BaseException]) -> None:
     with pytest.raises(raised) as caught, Timeout(0.001, exception):

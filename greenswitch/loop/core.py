@@ -54,6 +54,7 @@ _TOKENS = [None] * _CHUNK
 _SLICE = 0.005
 """Seconds after which a turn goes on to its next part although more is ready."""
 _LONGEST_POLL = 86400.0
+_FOREVER = float("inf")
 _COMPACT_FROM = 256
 """Cancelled timers that are left in the heap without asking."""
 _RESUME = opmap.get("RESUME")
@@ -307,9 +308,10 @@ class Loop:
         returning."""
         try:
             when = self._clock() + seconds
+            ordered = when < _FOREVER
         except TypeError:
             raise TypeError(f"must be real number, not {type(seconds).__name__}") from None
-        if when != when:
+        if not ordered and when != when:
             # It has no place in an order, and would hide the timers behind it.
             raise ValueError("Invalid value NaN (not a number)")
         self._sequence = number = self._sequence + 1

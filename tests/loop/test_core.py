@@ -338,6 +338,8 @@ def test_what_is_no_time_is_refused_and_harms_no_timer(bench: Bench) -> None:
     loop.call_later(1, bench.timed("one"))
     with pytest.raises(TypeError, match="must be real number, not str"):
         loop.call_later("1", int)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="must be real number, not complex"):
+        loop.call_later(1j, int)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="NaN"):
         loop.call_later(float("nan"), int)
     never = loop.call_later(float("inf"), int)

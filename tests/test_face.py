@@ -1,0 +1,62 @@
+"""The package's face: names that are there, and load what they need when they are first used.
+
+What belongs here: `greenswitch/__init__.py`. What never does: what the names do.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+import greenswitch
+
+if TYPE_CHECKING:
+    from conftest import RunPython
+
+
+def test_every_promised_name_is_there_and_is_its_homes() -> None:
+    """D1, D3: greenlet's and gevent's names."""
+    for name in greenswitch.__all__:
+        value = getattr(greenswitch, name)
+        home = greenswitch._HOMES.get(name, "_core")
+        assert value is getattr(importlib.import_module(f"greenswitch.{home}"), name)
+    assert greenswitch.__all__ == sorted(greenswitch.__all__, key=lambda name: (not name[0].isupper(), name))
+    assert set(greenswitch.__all__) <= set(dir(greenswitch))
+    assert set(greenswitch._HOMES) <= set(greenswitch.__all__)
+    assert greenswitch.__version__ == "0.1.0"
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="module 'greenswitch' has no attribute 'nonsense'"):
+        _ = greenswitch.nonsense
+    with pytest.raises(ImportError):
+        from greenswitch import nonsense  # noqa: F401
+
+
+def test_every_module_tells_the_truth_about_its_names() -> None:
+    """`__all__` names what exists."""
+    for found in pkgutil.walk_packages(greenswitch.__path__, "greenswitch."):
+        if found.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(found.name)
+        for name in getattr(module, "__all__", ()):
+            assert hasattr(module, name), f"{found.name}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("statement", "loaded"),
+    [
+        ("from greenswitch import greenlet, getcurrent, GreenletExit, error, settrace", False),
+        ("import greenswitch; greenswitch.greenlet(print)", False),
+        ("from greenswitch import spawn", True),
+        ("import greenswitch; greenswitch.sleep(0)", True),
+        ("from greenswitch import queue; queue.Queue", True),
+        ("from greenswitch import Timeout", True),
+    ],
+)
+def test_the_hub_is_loaded_when_it_is_needed(statement: str, loaded: bool, run_python: RunPython) -> None:
+    outcome = run_python(f"{statement}\nimport sys\nprint('greenswitch.hub' in sys.modules)").check()
+    assert outcome.stdout == f"{loaded}\n"
