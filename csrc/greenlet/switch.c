@@ -324,7 +324,7 @@ gs_greenlet_switch(gs_thread *thread, PyGreenlet *target, gs_message message)
         if (g->state == GS_ACTIVE) {
             return resume(thread, chosen, message.kind, message.value, message.kwargs);
         }
-        if (looked) {
+        if (looked && g->run != NULL) {
             return start(thread, chosen, &message);
         }
         Py_INCREF(chosen);
