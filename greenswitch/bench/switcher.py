@@ -121,13 +121,14 @@ def resident_bytes() -> int:
 
 
 def memory_in_a_process(module: str, count: int) -> float:
-    """`memory` of the module of that name, in a process of its own."""
+    """`memory` of the module of that name, in a process of its own that finds the same modules."""
     code = (
         "import importlib, sys\n"
+        "sys.path[:] = sys.argv[3:]\n"
         "from greenswitch.bench import switcher\n"
         "print(switcher.memory(importlib.import_module(sys.argv[1]), int(sys.argv[2])))\n"
     )
-    command = [sys.executable, "-c", code, module, str(count)]
+    command = [sys.executable, "-c", code, module, str(count), *sys.path]
     return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout)
 
 

@@ -24,6 +24,14 @@ def test_memory_counts_the_suspended() -> None:
     assert 500 < switcher.memory_in_a_process("greenswitch._core", 5000) < 4096
 
 
+def test_memory_measures_what_is_imported_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not what the directory happens to hold that one is in: a source tree has no compiled core."""
+    (tmp_path / "greenswitch").mkdir()
+    (tmp_path / "greenswitch" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    assert switcher.memory_in_a_process("greenswitch._core", 1000) > 0
+
+
 def test_table_and_file(run_python: Any, tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     code = "import sys; from greenswitch.bench.__main__ import main; sys.exit(main(sys.argv[1:]))"
