@@ -112,7 +112,7 @@ def test_sleep_lets_everybody_run_once_in_turn() -> None:
 
     for name in "abc":
         spawn_raw(run, name)
-    sleep(0.001)
+    get_hub().join()
     assert log == [(name, number) for number in range(3) for name in "abc"]
 
 
@@ -124,11 +124,11 @@ def test_sleep_takes_its_time() -> None:
         order.append(seconds)
 
     start = time.monotonic()
-    for seconds in (0.06, 0.02, 0.04):
+    for seconds in (0.2, 0.05, 0.1):
         spawn_raw(run, seconds)
-    sleep(0.08)
-    assert order == [0.02, 0.04, 0.06]
-    assert time.monotonic() - start >= 0.08
+    get_hub().join()
+    assert order == [0.05, 0.1, 0.2]
+    assert 0.2 <= time.monotonic() - start < 0.35
 
 
 @pytest.mark.parametrize("seconds", [0, 0.0, -1, -0.5])
@@ -168,7 +168,7 @@ def test_idle_waits_until_nothing_else_is_to_be_done() -> None:
     spawn_raw(run)
     spawn_raw(idler, "one")
     spawn_raw(idler, "two")
-    sleep(0.001)
+    get_hub().join()
     assert log == [0, 1, 2, 3, 4, "one", "two"]
 
 
@@ -379,7 +379,7 @@ def test_a_waiter_that_is_killed_before_the_cancellation_arrives(
     sleep(0)
     hub.loop.ready.append(lambda: victim.throw(GreenletExit))
     hub.cancel_waits(made, OSError("late"))
-    sleep(0.01)
+    hub.join()
     assert log == ["left in peace"]
 
 
@@ -463,7 +463,7 @@ def test_woken_and_killed_before_it_runs() -> None:
     waiter.wake("handed over")
     # Before the ready queue comes to the victim.
     get_hub().loop.ready.appendleft(lambda: throw(victim))
-    sleep(0.01)
+    get_hub().join()
     assert seen == [True, True]
 
 
