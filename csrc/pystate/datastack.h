@@ -22,8 +22,8 @@ typedef struct gs_datastack {
 } gs_datastack;
 
 enum {
-    /* Six to ten frames of ordinary functions.  Measured: docs/design.md, "data stack". */
-    GS_CHUNK_BYTES = 1024,
+    /* Seven to twelve frames of ordinary functions.  Measured: docs/design.md, "The data stack". */
+    GS_CHUNK_BYTES = 1280,
     GS_CHUNKS_KEPT = 256,
 };
 
