@@ -94,6 +94,7 @@ GS_HIDDEN extern PyTypeObject PyGreenlet_Type;
 GS_HIDDEN extern PyObject *gs_error;
 GS_HIDDEN extern PyObject *gs_exit;
 GS_HIDDEN extern PyObject *gs_str_run; /* "run", interned */
+GS_HIDDEN extern PyObject *gs_nothing; /* the empty tuple */
 
 static inline bool
 gs_greenlet_check(PyObject *object)
@@ -129,19 +130,25 @@ GS_HIDDEN void gs_thread_release(gs_thread *thread);
 
 GS_HIDDEN int gs_thread_setup(void);
 
+/* The calling thread's if nothing else is to be done first, otherwise NULL without an exception. */
+static inline gs_thread *
+gs_thread_get_at_once(void)
+{
+    PyThreadState *ts = gs_py_current();
+    gs_thread *thread = gs_thread_last.thread;
+    return GS_LIKELY(ts == gs_thread_last.ts && thread->doomed_count == 0) ? thread : NULL;
+}
+
+/* The calling thread's, after what others have left to it to kill.  Borrowed; NULL with an exception. */
 static inline gs_thread *
 gs_thread_get(void)
 {
-    PyThreadState *ts = _PyThreadState_UncheckedGet();
-    gs_thread *thread = gs_thread_last.thread;
-    if (GS_UNLIKELY(ts != gs_thread_last.ts)) {
-        thread = gs_thread_find(ts);
-        if (thread == NULL) {
-            return NULL;
+    gs_thread *thread = gs_thread_get_at_once();
+    if (GS_UNLIKELY(thread == NULL)) {
+        thread = gs_thread_find(gs_py_current());
+        if (thread != NULL && thread->doomed_count != 0) {
+            gs_thread_reap(thread);
         }
-    }
-    if (GS_UNLIKELY(thread->doomed_count != 0)) {
-        gs_thread_reap(thread);
     }
     return thread;
 }

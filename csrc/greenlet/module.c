@@ -7,6 +7,7 @@
 PyObject *gs_error;
 PyObject *gs_exit;
 PyObject *gs_str_run;
+PyObject *gs_nothing;
 
 PyDoc_STRVAR(getcurrent_doc,
 "getcurrent()\n--\n\n"
@@ -96,7 +97,7 @@ add_functions_to_type(PyObject *module)
 static int
 module_exec(PyObject *module)
 {
-    if (gs_type_setup() < 0 || gs_thread_setup() < 0) {
+    if (gs_py_setup() < 0 || gs_type_setup() < 0 || gs_thread_setup() < 0) {
         return -1;
     }
     if (gs_error == NULL) {
@@ -106,8 +107,9 @@ module_exec(PyObject *module)
                                             "Ends the greenlet that it is raised in, silently.",
                                             PyExc_BaseException, NULL);
         gs_str_run = PyUnicode_InternFromString("run");
+        gs_nothing = PyTuple_New(0);
     }
-    if (gs_str_run == NULL) {
+    if (gs_error == NULL || gs_exit == NULL || gs_str_run == NULL || gs_nothing == NULL) {
         return -1;
     }
     if (add_to_both(module, "error", gs_error) < 0 || add_to_both(module, "GreenletExit", gs_exit) < 0

@@ -32,7 +32,7 @@ message_result(gs_message *m)
     case GS_MANY:
         return m->value;
     case GS_NOTHING:
-        return PyTuple_New(0);
+        return Py_NewRef(gs_nothing);
     case GS_KEYWORDS:
         return m->kwargs;
     case GS_BOTH:
@@ -121,19 +121,6 @@ receive(gs_thread *thread)
     return message_result(&message);
 }
 
-/* ---- leaving ---- */
-
-static inline void
-depart(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject *value, PyObject *kwargs)
-{
-    thread->message.kind = kind;
-    thread->message.value = value;
-    thread->message.kwargs = kwargs;
-    thread->origin = thread->current;
-    Py_INCREF(target);
-    thread->current = target;
-}
-
 GS_COLD static PyObject *
 no_memory(PyObject *value, PyObject *kwargs)
 {
@@ -147,39 +134,64 @@ GS_COLD static PyObject *
 undepart(gs_thread *thread)
 {
     PyGreenlet *target = thread->current;
+    if (thread->origin->pimpl->state == GS_DYING) {
+        Py_FatalError("greenswitch: no memory to leave a greenlet that has ended");
+    }
     thread->current = thread->origin;
+    gs_pystate_resume(&thread->current->pimpl->py, thread->ts);
     thread->origin = NULL;
     gs_message message = thread->message;
     Py_DECREF(target); /* never the last: whoever asks for a switch holds one */
     return no_memory(message.value, message.kwargs);
 }
 
-/* Into a suspended greenlet of this thread, which is not the current one.  What this function keeps on
- * the stack is copied at every switch. */
-static inline PyObject *
-resume(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject *value, PyObject *kwargs)
+/* The end of a switch, on the stack that was switched to, in place of the call that suspended it (a
+ * gs_arrive).  `context` is the gs_stack, the first member of the gs_thread; NULL when the switch could not
+ * be made. */
+static void *
+wake(void *context)
 {
-    gs_greenlet *self = thread->current->pimpl;
-    if (GS_UNLIKELY(gs_pystate_suspend(&self->py, thread->ts) < 0)) {
-        return no_memory(value, kwargs);
+    gs_thread *thread = context;
+    if (GS_UNLIKELY(thread == NULL)) {
+        return undepart(gs_thread_last.thread);
     }
-    depart(thread, target, kind, value, kwargs);
-    int failed = gs_stack_switch(&thread->stack, &target->pimpl->slice);
-    gs_pystate_resume(&self->py, thread->ts);
-    if (GS_UNLIKELY(failed)) {
-        return undepart(thread);
-    }
+    gs_pystate_resume(&thread->current->pimpl->py, thread->ts);
     PyGreenlet *origin = thread->origin;
-    kind = thread->message.kind;
+    gs_kind kind = thread->message.kind;
     if (GS_LIKELY(origin->pimpl->state == GS_ACTIVE && thread->tracer == NULL
                   && (kind == GS_ONE || kind == GS_NOTHING))) {
         /* arrive() and message_result(), for the usual case. */
-        PyObject *result = kind == GS_ONE ? thread->message.value : PyTuple_New(0);
         thread->origin = NULL;
+        PyObject *result = kind == GS_ONE ? thread->message.value : Py_NewRef(gs_nothing);
         Py_DECREF(origin);
         return result;
     }
     return receive(thread);
+}
+
+/* ---- leaving ---- */
+
+static inline void
+depart(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject *value, PyObject *kwargs)
+{
+    thread->message.kind = kind;
+    thread->message.value = value;
+    thread->message.kwargs = kwargs;
+    thread->origin = thread->current;
+    Py_INCREF(target);
+    thread->current = target;
+}
+
+/* Into a suspended greenlet of this thread, which is not the current one.  This ends in the machine's
+ * switch: what follows on the other side is wake(). */
+static inline PyObject *
+resume(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject *value, PyObject *kwargs)
+{
+    if (GS_UNLIKELY(gs_pystate_suspend(&thread->current->pimpl->py, thread->ts) < 0)) {
+        return no_memory(value, kwargs);
+    }
+    depart(thread, target, kind, value, kwargs);
+    return gs_stack_switch(&thread->stack, &target->pimpl->slice, wake);
 }
 
 PyObject *
@@ -217,9 +229,7 @@ start(gs_thread *thread, PyGreenlet *target, gs_message *message)
         return no_memory(message->value, message->kwargs);
     }
     depart(thread, target, message->kind, message->value, message->kwargs);
-    gs_stack_start(&thread->stack, &target->pimpl->slice, run_greenlet);
-    gs_pystate_resume(&self->py, ts);
-    return receive(thread);
+    return gs_stack_start(&thread->stack, &target->pimpl->slice, run_greenlet);
 }
 
 /* ---- choosing ---- */
@@ -431,9 +441,9 @@ finish(gs_thread *thread, PyGreenlet *self, PyObject *result)
             gs_stack_finish_start(&thread->stack, &next->slice, run_greenlet);
         }
         else {
-            gs_stack_finish(&thread->stack, &next->slice);
+            gs_stack_finish(&thread->stack, &next->slice, wake);
         }
-        Py_FatalError("greenswitch: no memory to leave a greenlet that has ended");
+        Py_UNREACHABLE();
     }
 }
 

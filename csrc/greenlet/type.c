@@ -163,7 +163,7 @@ static void
 let_go(PyGreenlet *self)
 {
     gs_greenlet *g = self->pimpl;
-    PyThreadState *ts = _PyThreadState_UncheckedGet();
+    PyThreadState *ts = gs_py_current();
     if (g->thread->ts != ts || gs_py_is_collecting(ts)) {
         Py_INCREF(self);
         gs_thread_doom(g->thread, self);
@@ -438,9 +438,13 @@ PyDoc_STRVAR(switch_doc,
 "greenswitch.error: the greenlet belongs to another thread.");
 
 /* Any arguments, any target. */
-static PyObject *
-switch_general(gs_thread *thread, PyGreenlet *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+GS_NOINLINE static PyObject *
+switch_general(PyGreenlet *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
+    gs_thread *thread = gs_thread_get();
+    if (thread == NULL) {
+        return NULL;
+    }
     gs_message message = {GS_NOTHING, NULL, NULL};
     Py_ssize_t nkwargs = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
     if (nkwargs != 0) {
@@ -481,17 +485,14 @@ switch_general(gs_thread *thread, PyGreenlet *self, PyObject *const *args, Py_ss
 static PyObject *
 greenlet_switch(PyGreenlet *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    gs_thread *thread = gs_thread_get();
-    if (GS_UNLIKELY(thread == NULL)) {
-        return NULL;
-    }
-    if (GS_LIKELY(kwnames == NULL && nargs <= 1 && gs_greenlet_is_resumable(thread, self))) {
+    gs_thread *thread = gs_thread_get_at_once();
+    if (GS_LIKELY(thread != NULL && kwnames == NULL && nargs <= 1 && gs_greenlet_is_resumable(thread, self))) {
         if (nargs == 0) {
             return gs_greenlet_resume(thread, self, GS_NOTHING, NULL);
         }
         return gs_greenlet_resume(thread, self, GS_ONE, Py_NewRef(args[0]));
     }
-    return switch_general(thread, self, args, nargs, kwnames);
+    return switch_general(self, args, nargs, kwnames);
 }
 
 PyDoc_STRVAR(throw_doc,

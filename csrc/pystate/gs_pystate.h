@@ -11,6 +11,11 @@
  * The contract; `ts` is the calling thread's state, and no Python code runs inside any of these unless
  * it is said:
  *
+ *   int  gs_py_setup(void)
+ *       Once, before all others.  -1 with ImportError: this interpreter is not laid out like the headers
+ *       that we were compiled with.
+ *   PyThreadState *gs_py_current(void)
+ *       The calling thread's state, as fast as it can be had.
  *   int  gs_pystate_create(s)
  *       Get what a greenlet needs before it can be started.  -1: no memory (no exception is set).
  *   int  gs_pystate_suspend(s, ts)
@@ -46,6 +51,11 @@
 
 #include <stdbool.h>
 
+#if PY_VERSION_HEX >= 0x030D0000
+struct _gil_runtime_state;
+extern struct _gil_runtime_state *gs_py_gil __attribute__((visibility("hidden")));
+#endif
+
 #ifdef PYPY_VERSION
 #error "greenswitch is for CPython: PyPy has greenlets of its own."
 #endif
@@ -67,6 +77,19 @@
 #else
 #error "This CPython is newer than 3.13, the newest that this version of greenswitch knows: install a newer greenswitch."
 #endif
+
+extern int gs_py_setup(void) __attribute__((visibility("hidden")));
+
+static inline PyThreadState *
+gs_py_current(void)
+{
+#if PY_VERSION_HEX < 0x030D0000
+    return _PyThreadState_UncheckedGet();
+#else
+    /* Whoever takes the lock writes his name there.  (Before 3.13 PyThreadState_Swap() did not.) */
+    return gs_py_gil->last_holder;
+#endif
+}
 
 /* Whether the garbage collector is in the middle of a collection.  It keeps lists of objects whose heads
  * are on the C stack: what runs on another stack meanwhile, over those heads, must not free any of the

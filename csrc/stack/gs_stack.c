@@ -168,27 +168,25 @@ enter(void *context)
     stack->entry(stack);
 }
 
-int
+void *
 gs_stack_start(gs_stack *stack, gs_slice *to, gs_entry *entry)
 {
     stack->target = to;
     stack->entry = entry;
-    return gs_start(stack, leave_to_start, enter) == NULL ? -1 : 0;
+    return gs_start(stack, leave_to_start, enter);
 }
 
-int
-gs_stack_finish(gs_stack *stack, gs_slice *to)
+void *
+gs_stack_finish(gs_stack *stack, gs_slice *to, gs_arrive *arrive)
 {
     stack->target = to;
-    gs_switch(stack, to->start, leave_for_ever);
-    return -1;
+    return gs_switch(stack, to->start, leave_for_ever, arrive);
 }
 
-int
+void
 gs_stack_finish_start(gs_stack *stack, gs_slice *to, gs_entry *entry)
 {
     stack->target = to;
     stack->entry = entry;
     gs_start(stack, leave_for_ever_to_start, enter);
-    return -1;
 }

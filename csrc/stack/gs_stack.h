@@ -62,19 +62,19 @@ struct gs_stack {
 /* Make `main` the slice of the code that is running now. */
 GS_HIDDEN void gs_stack_init(gs_stack *stack, gs_slice *main);
 
-/* Suspend the current slice and go on in `to`, which is suspended.  0 when somebody has switched back;
- * -1, with nothing moved, when there is no memory for the copies.  Inline, because each frame on the way
- * is stack to copy and a return to predict. */
-static inline int gs_stack_switch(gs_stack *stack, gs_slice *to);
+/* Suspend the current slice and go on in `to`, which is suspended, with arrive(stack): what it returns is
+ * what the call that suspended `to` returns there.  When there is no memory for the copies nothing moves,
+ * and it is arrive(NULL) here.  Inline, so that a caller may end in the machine's switch. */
+static inline void *gs_stack_switch(gs_stack *stack, gs_slice *to, gs_arrive *arrive);
 
 /* Suspend the current slice and call entry(stack) in `to`, which has no stack yet.  `entry` must not
- * return.  Results as of gs_stack_switch; a start needs no memory and does not fail. */
-GS_HIDDEN int gs_stack_start(gs_stack *stack, gs_slice *to, gs_entry *entry);
+ * return.  A start needs no memory and does not fail; what it returns is up to who switches back. */
+GS_HIDDEN void *gs_stack_start(gs_stack *stack, gs_slice *to, gs_entry *entry);
 
-/* The same two for a current slice that will never run again: nothing of it is kept.  They return only,
- * with -1, when there is no memory; then the current slice is still running. */
-GS_HIDDEN int gs_stack_finish(gs_stack *stack, gs_slice *to);
-GS_HIDDEN int gs_stack_finish_start(gs_stack *stack, gs_slice *to, gs_entry *entry);
+/* The same two for a current slice that will never run again: nothing of it is kept.  The first returns
+ * only when there is no memory, what arrive(NULL) returned, and the current slice is still running. */
+GS_HIDDEN void *gs_stack_finish(gs_stack *stack, gs_slice *to, gs_arrive *arrive);
+GS_HIDDEN void gs_stack_finish_start(gs_stack *stack, gs_slice *to, gs_entry *entry);
 
 /* Free the copy.  The slice has no stack afterwards. */
 GS_HIDDEN void gs_slice_clear(gs_slice *slice);
@@ -82,11 +82,11 @@ GS_HIDDEN void gs_slice_clear(gs_slice *slice);
 /* The memory's part of a switch: a gs_move. */
 GS_HIDDEN void *gs_stack_move(void *stack, void *sp);
 
-static inline int
-gs_stack_switch(gs_stack *stack, gs_slice *to)
+static inline void *
+gs_stack_switch(gs_stack *stack, gs_slice *to, gs_arrive *arrive)
 {
     stack->target = to;
-    return gs_switch(stack, to->start, gs_stack_move) == NULL ? -1 : 0;
+    return gs_switch(stack, to->start, gs_stack_move, arrive);
 }
 
 #endif

@@ -15,7 +15,9 @@
  *   0xa0  FPCR, 8 bytes unused
  *
  * Once they are stored, the callee-saved registers are free for our own use:
- *   x19  context    x20  our sp    x21  our FPCR    x22  enter
+ *   x19  context    x20  our sp    x21  our FPCR    x22  arrive or enter
+ *
+ * The way out is a jump to `arrive` by x16, which may lead to a landing pad for calls (`bti c`).
  *
  * FPCR is compared and written only when it differs: the write serialises the pipeline.
  */
@@ -85,6 +87,7 @@
         .p2align 4
 gs_switch:
         GS_PUSH
+        mov     x22, x3
         cmp     x1, x20
         csel    x1, x1, x20, lo
         mov     sp, x1
@@ -93,17 +96,19 @@ gs_switch:
         cbz     x0, .Lswitch_stay
         mov     sp, x0
         mov     x0, x19
+        mov     x16, x22
         ldr     x9, [sp, #0xa0]
         cmp     x9, x21
         b.eq    .Lswitch_out
         msr     fpcr, x9
 .Lswitch_out:
-        .cfi_remember_state
         GS_POP
-        ret
-        .cfi_restore_state
+        br      x16
 .Lswitch_stay:
+        .cfi_def_cfa_offset 176
         mov     sp, x20
+        mov     x0, xzr
+        mov     x16, x22
         b       .Lswitch_out
         .cfi_endproc
         .size   gs_switch, .-gs_switch

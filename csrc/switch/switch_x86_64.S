@@ -12,16 +12,17 @@
  *   0x38  return address
  *
  * Once they are pushed, the callee-saved registers are free for our own use:
- *   rbx  context    rbp  our sp    r12d  our MXCSR    r13d  our x87 control word    r14  enter
+ *   rbx  context    rbp  our sp   r12d  our MXCSR    r13d  our x87 control word
+ *   r14  arrive or enter
  *
  * Control words are compared and loaded only when they differ: loading the x87 word can stall for tens
  * of nanoseconds, and programs that change it are rare.  Of MXCSR only the control bits count; the ABI
  * gives the sticky exception flags to the caller.
  *
- * The way out is `ret`.  Two places that were left by the same path of calls return along the same path,
- * and then the return predictor is right here and in every caller.  (Rejected: `pop; jmp`, which is
- * faster where the two places differ, because there `ret` always misses - but it leaves one entry too
- * many with the return predictor, so that each caller's `ret` misses instead.)
+ * The way out is a jump to `arrive`, whose `ret` leads to the caller.  Two places that were left by the same path of calls return along the same path,
+ * and then the return predictor is right there and in every caller.  (Rejected: `pop; jmp` to the
+ * return address, which is faster where the two places differ, because there `ret` always misses - but
+ * it leaves one entry too many with the return predictor, so that each caller's `ret` misses instead.)
  */
 #if defined(__x86_64__)
 
@@ -89,6 +90,7 @@
         .p2align 4
 gs_switch:
         GS_PUSH
+        movq    %rcx, %r14
         cmpq    %rsp, %rsi
         cmovaq  %rsp, %rsi
         movq    %rsi, %rsp
@@ -97,7 +99,8 @@ gs_switch:
         testq   %rax, %rax
         jz      .Lswitch_stay
         movq    %rax, %rsp
-        movq    %rbx, %rax
+        movq    %rbx, %rdi
+        movq    %r14, %rax
         movl    (%rsp), %ecx
         xorl    %r12d, %ecx
         testl   $0xffc0, %ecx
@@ -108,7 +111,7 @@ gs_switch:
 .Lx87_done:
         .cfi_remember_state
         GS_POP
-        ret
+        jmp     *%rax
         .cfi_restore_state
 .Lload_mxcsr:
         ldmxcsr (%rsp)
@@ -118,8 +121,10 @@ gs_switch:
         jmp     .Lx87_done
 .Lswitch_stay:
         movq    %rbp, %rsp
+        xorl    %edi, %edi
+        movq    %r14, %rax
         GS_POP
-        ret
+        jmp     *%rax
         .cfi_endproc
         .size   gs_switch, .-gs_switch
 

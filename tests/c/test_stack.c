@@ -49,6 +49,15 @@ fail(const char *what)
     exit(1);
 }
 
+static void *
+arrive(void *context)
+{
+    if (context != NULL && context != &stack) {
+        fail("arrive() got another context");
+    }
+    return context;
+}
+
 static void
 arrived(activity *self)
 {
@@ -114,7 +123,7 @@ switch_away(activity *self)
     activity *to = other();
     if (to != NULL) {
         switches++;
-        if (gs_stack_switch(&stack, &to->slice) < 0) {
+        if (gs_stack_switch(&stack, &to->slice, arrive) == NULL) {
             fail("no memory");
         }
         arrived(self);
@@ -188,7 +197,7 @@ live(gs_stack *unused)
         gs_stack_finish_start(&stack, &fresh->slice, live);
     }
     else {
-        gs_stack_finish(&stack, &other()->slice);
+        gs_stack_finish(&stack, &other()->slice, arrive);
     }
     fail("an activity that has ended went on");
 }
@@ -203,7 +212,7 @@ main(int argc, char **argv)
         walk(&all[0], 0);
     }
     for (activity *a; (a = other()) != NULL;) {
-        if (gs_stack_switch(&stack, &a->slice) < 0) {
+        if (gs_stack_switch(&stack, &a->slice, arrive) == NULL) {
             fail("no memory");
         }
         arrived(&all[0]);

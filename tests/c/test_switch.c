@@ -27,9 +27,10 @@ typedef struct pattern {
     uint64_t floats[8];     /* d8-d15 */
 } pattern;
 
-/* gs_switch(context, below, move) with `before` in every callee-saved register at the call; what is in
+/* gs_switch(context, below, move, arrive) with `before` in every callee-saved register at the call; what is in
  * them after it goes to `after`. */
-void *switch_with(void *context, void *below, gs_move *move, const pattern *before, pattern *after);
+void *switch_with(void *context, void *below, gs_move *move, gs_arrive *arrive, const pattern *before,
+                  pattern *after);
 
 #if defined(__x86_64__)
 __asm__(
@@ -37,9 +38,9 @@ __asm__(
     ".type switch_with, @function\n"
     "switch_with:\n"
     "    pushq %rbx\n pushq %rbp\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
-    "    pushq %r8\n"
-    "    movq 0(%rcx), %rbx\n movq 8(%rcx), %rbp\n movq 16(%rcx), %r12\n"
-    "    movq 24(%rcx), %r13\n movq 32(%rcx), %r14\n movq 40(%rcx), %r15\n"
+    "    pushq %r9\n"
+    "    movq 0(%r8), %rbx\n movq 8(%r8), %rbp\n movq 16(%r8), %r12\n"
+    "    movq 24(%r8), %r13\n movq 32(%r8), %r14\n movq 40(%r8), %r15\n"
     "    call gs_switch\n"
     "    popq %r8\n"
     "    movq %rbx, 0(%r8)\n movq %rbp, 8(%r8)\n movq %r12, 16(%r8)\n"
@@ -57,11 +58,11 @@ __asm__(
     "    stp x23, x24, [sp, #48]\n stp x25, x26, [sp, #64]\n stp x27, x28, [sp, #80]\n"
     "    stp d8, d9, [sp, #96]\n stp d10, d11, [sp, #112]\n stp d12, d13, [sp, #128]\n"
     "    stp d14, d15, [sp, #144]\n"
-    "    str x4, [sp, #160]\n"
-    "    ldp x19, x20, [x3]\n ldp x21, x22, [x3, #16]\n ldp x23, x24, [x3, #32]\n"
-    "    ldp x25, x26, [x3, #48]\n ldp x27, x28, [x3, #64]\n"
-    "    ldp d8, d9, [x3, #80]\n ldp d10, d11, [x3, #96]\n ldp d12, d13, [x3, #112]\n"
-    "    ldp d14, d15, [x3, #128]\n"
+    "    str x5, [sp, #160]\n"
+    "    ldp x19, x20, [x4]\n ldp x21, x22, [x4, #16]\n ldp x23, x24, [x4, #32]\n"
+    "    ldp x25, x26, [x4, #48]\n ldp x27, x28, [x4, #64]\n"
+    "    ldp d8, d9, [x4, #80]\n ldp d10, d11, [x4, #96]\n ldp d12, d13, [x4, #112]\n"
+    "    ldp d14, d15, [x4, #128]\n"
     "    bl gs_switch\n"
     "    ldr x4, [sp, #160]\n"
     "    stp x19, x20, [x4]\n stp x21, x22, [x4, #16]\n stp x23, x24, [x4, #32]\n"
@@ -120,6 +121,18 @@ move_start(void *context, void *sp)
     return sp;
 }
 
+PLAIN static void *
+arrive(void *context)
+{
+    if (context != NULL && context != &state) {
+        fail("arrive() got another context");
+    }
+    if ((uintptr_t)__builtin_frame_address(0) % 16 != 0) {
+        fail("the stack of arrive() is not aligned");
+    }
+    return context;
+}
+
 static void
 fill(pattern *p, uint64_t seed)
 {
@@ -139,8 +152,8 @@ visit(uint64_t seed, int rounding)
     memset(&after, 0, sizeof after);
     fill(&before, seed);
     fesetround(rounding);
-    if (switch_with(&state, state.sp[!state.here], move_other, &before, &after) != &state) {
-        fail("gs_switch did not return the context");
+    if (switch_with(&state, state.sp[!state.here], move_other, arrive, &before, &after) != &state) {
+        fail("gs_switch did not return what arrive() did");
     }
     if (memcmp(before.registers, after.registers, REGISTERS * 8) != 0) {
         fail("an integer register was lost");
@@ -186,7 +199,7 @@ start_below(int levels)
         start_below(levels - 1);
     }
     else if (gs_start(&state, move_start, place_1) != &state) {
-        fail("gs_start did not return the context");
+        fail("gs_start did not return what arrive() did");
     }
     if (space[levels] != (char)levels) {
         fail("the stack was overwritten");
@@ -222,9 +235,9 @@ main(void)
     state.refuse = 1;
     pattern before, after;
     fill(&before, 42);
-    if (switch_with(&state, state.sp[1], move_other, &before, &after) != NULL ||
+    if (switch_with(&state, state.sp[1], move_other, arrive, &before, &after) != NULL ||
         memcmp(before.registers, after.registers, REGISTERS * 8) != 0 ||
-        switch_with(&state, (void *)UINTPTR_MAX, move_other, &before, &after) != NULL ||
+        switch_with(&state, (void *)UINTPTR_MAX, move_other, arrive, &before, &after) != NULL ||
         memcmp(before.floats, after.floats, FLOATS * 8) != 0) {
         fail("gs_switch did not stay");
     }
