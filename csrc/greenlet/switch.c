@@ -187,6 +187,7 @@ depart(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject *value, PyO
 static inline PyObject *
 resume(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject *value, PyObject *kwargs)
 {
+    gs_slice_prefetch(&target->pimpl->slice);
     if (GS_UNLIKELY(gs_pystate_suspend(&thread->current->pimpl->py, thread->ts) < 0)) {
         return no_memory(value, kwargs);
     }

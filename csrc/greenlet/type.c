@@ -8,13 +8,32 @@
 
 /* ---- making ---- */
 
+/* Where a greenlet's own part is when it lies behind the object, in the same piece of memory: one thing
+ * less to allocate, and one address less to wait for in each switch. */
+static inline gs_greenlet *
+behind(PyGreenlet *self)
+{
+    return (gs_greenlet *)((char *)self + Py_TYPE(self)->tp_basicsize);
+}
+
 /* A greenlet without parent or thread; everything else is in order. */
 static PyGreenlet *
 greenlet_alloc(PyTypeObject *type)
 {
-    PyGreenlet *self = (PyGreenlet *)type->tp_alloc(type, 0);
+    PyGreenlet *self;
+    bool given = false;
+    if (type->tp_alloc == PyType_GenericAlloc && type->tp_basicsize % _Alignof(gs_greenlet) == 0) {
+        self = (PyGreenlet *)gs_py_new_object(type, sizeof *self->pimpl, &given);
+    }
+    else {
+        self = (PyGreenlet *)type->tp_alloc(type, 0);
+    }
     if (self == NULL) {
         return NULL;
+    }
+    if (given) {
+        self->pimpl = behind(self);
+        return self;
     }
     self->pimpl = PyObject_Calloc(1, sizeof *self->pimpl);
     if (self->pimpl == NULL) {
@@ -221,7 +240,9 @@ greenlet_dealloc(PyGreenlet *self)
         if (g->thread != NULL) {
             gs_thread_release(g->thread);
         }
-        PyObject_Free(g);
+        if (g != behind(self)) {
+            PyObject_Free(g);
+        }
         self->pimpl = NULL;
     }
     Py_TYPE(self)->tp_free((PyObject *)self);

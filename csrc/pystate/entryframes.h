@@ -36,33 +36,68 @@ typedef struct gs_entryframes {
     unsigned room;  /* of `more` */
 } gs_entryframes;
 
-static inline gs_link *
-gs_entryframes_at(gs_entryframes *e, unsigned i)
+static inline void
+gs_link_mend(const gs_link *link)
 {
-    return i < GS_LINKS_INLINE ? &e->few[i] : &e->more[i - GS_LINKS_INLINE];
+    link->frame->previous = link->entry;
+}
+
+/* Pass over the entry frame behind `frame`; what lies behind it. */
+static inline _PyInterpreterFrame *
+gs_link_bypass(gs_link *link, _PyInterpreterFrame *frame)
+{
+    link->frame = frame;
+    link->entry = frame->previous;
+    return frame->previous = link->entry->previous;
+}
+
+/* The nearest frame that is linked to an entry frame, from `frame` on; NULL: none. */
+static inline _PyInterpreterFrame *
+gs_entryframes_next(_PyInterpreterFrame *frame)
+{
+    while (frame != NULL) {
+        _PyInterpreterFrame *previous = frame->previous;
+        if (previous != NULL && previous->owner == FRAME_OWNED_BY_CSTACK) {
+            return frame;
+        }
+        frame = previous;
+    }
+    return NULL;
 }
 
 /* Put all links back. */
 static inline void
 gs_entryframes_mend(gs_entryframes *e)
 {
-    for (unsigned i = 0; i < e->count; i++) {
-        gs_link *link = gs_entryframes_at(e, i);
-        link->frame->previous = link->entry;
-    }
+    unsigned count = e->count;
     e->count = 0;
+    for (unsigned i = 0; i < count && i < GS_LINKS_INLINE; i++) {
+        gs_link_mend(&e->few[i]);
+    }
+    for (unsigned i = GS_LINKS_INLINE; i < count; i++) {
+        gs_link_mend(&e->more[i - GS_LINKS_INLINE]);
+    }
 }
 
-static inline int
-gs_entryframes_grow(gs_entryframes *e)
+/* The links after the first few.  Out of line, so that the usual case needs few registers. */
+__attribute__((noinline)) static int
+gs_entryframes_bypass_more(gs_entryframes *e, _PyInterpreterFrame *frame)
 {
-    unsigned room = e->room == 0 ? 8 : e->room * 2;
-    gs_link *more = realloc(e->more, room * sizeof *more);
-    if (more == NULL) {
-        return -1;
+    while ((frame = gs_entryframes_next(frame)) != NULL) {
+        unsigned used = e->count - GS_LINKS_INLINE;
+        if (used == e->room) {
+            unsigned room = e->room == 0 ? 8 : e->room * 2;
+            gs_link *more = realloc(e->more, room * sizeof *more);
+            if (more == NULL) {
+                gs_entryframes_mend(e);
+                return -1;
+            }
+            e->more = more;
+            e->room = room;
+        }
+        e->count++;
+        frame = gs_link_bypass(&e->more[used], frame);
     }
-    e->more = more;
-    e->room = room;
     return 0;
 }
 
@@ -70,23 +105,15 @@ gs_entryframes_grow(gs_entryframes *e)
 static inline int
 gs_entryframes_bypass(gs_entryframes *e, _PyInterpreterFrame *frame)
 {
-    while (frame != NULL) {
-        _PyInterpreterFrame *previous = frame->previous;
-        if (previous != NULL && previous->owner == FRAME_OWNED_BY_CSTACK) {
-            if (e->count >= GS_LINKS_INLINE && e->count - GS_LINKS_INLINE == e->room
-                && gs_entryframes_grow(e) < 0) {
-                gs_entryframes_mend(e);
-                return -1;
-            }
-            gs_link *link = gs_entryframes_at(e, e->count++);
-            link->frame = frame;
-            link->entry = previous;
-            previous = previous->previous;
-            frame->previous = previous;
+    for (unsigned i = 0; i < GS_LINKS_INLINE; i++) {
+        frame = gs_entryframes_next(frame);
+        if (frame == NULL) {
+            return 0;
         }
-        frame = previous;
+        e->count++;
+        frame = gs_link_bypass(&e->few[i], frame);
     }
-    return 0;
+    return gs_entryframes_bypass_more(e, frame);
 }
 
 static inline void

@@ -91,6 +91,25 @@ gs_py_current(void)
 #endif
 }
 
+/* A new object of a type that PyType_GenericAlloc() is for, with `extra` bytes behind what the type asks for,
+ * all of it zero.  *given: whether there are such bytes; before 3.12 there is no way to ask for them. */
+static inline PyObject *
+gs_py_new_object(PyTypeObject *type, size_t extra, bool *given)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    (void)extra;
+    *given = false;
+    return PyType_GenericAlloc(type, 0);
+#else
+    *given = true;
+    PyObject *object = PyUnstable_Object_GC_NewWithExtraData(type, extra);
+    if (object != NULL) {
+        PyObject_GC_Track(object);
+    }
+    return object;
+#endif
+}
+
 /* Whether the garbage collector is in the middle of a collection.  It keeps lists of objects whose heads
  * are on the C stack: what runs on another stack meanwhile, over those heads, must not free any of the
  * objects in them.  So nothing that the collector gives up may be killed before it is done. */

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The stack pointer is aligned to this, and so is each slice and each part of one that is saved. */
+typedef char unit __attribute__((vector_size(16), may_alias));
+
 enum {
     ROUND = 64,            /* buffers grow in cache lines */
     GENEROUS = 64 * 1024,  /* a buffer below this is never given back */
@@ -25,6 +28,27 @@ gs_slice_clear(gs_slice *slice)
 {
     free(slice->copy);
     memset(slice, 0, sizeof *slice);
+}
+
+/* Copy `size` bytes, whole units, between aligned places.  Half of memcpy()'s time for the usual slice would
+ * be the call, its choice of a way, and waiting: it begins with the bytes that gs_switch has just pushed, in
+ * smaller pieces than it loads. */
+static inline void
+copy(char *restrict to, const char *restrict from, size_t size)
+{
+    unit *t = (unit *)(void *)to;
+    const unit *f = (const unit *)(const void *)from;
+    size_t count = size / sizeof(unit);
+    for (; count >= 4; count -= 4, t += 4, f += 4) {
+        unit a = f[0], b = f[1], c = f[2], d = f[3];
+        t[0] = a;
+        t[1] = b;
+        t[2] = c;
+        t[3] = d;
+    }
+    for (; count != 0; count--) {
+        *t++ = *f++;
+    }
 }
 
 /* Room for `size` bytes of which the first `saved` are in use. */
@@ -64,7 +88,7 @@ save_below(gs_slice *slice, char *limit)
     if (reserve(slice, wanted) < 0) {
         return -1;
     }
-    memcpy(slice->copy + slice->saved, slice->start + slice->saved, wanted - slice->saved);
+    copy(slice->copy + slice->saved, slice->start + slice->saved, wanted - slice->saved);
     slice->saved = wanted;
     return 0;
 }
@@ -103,12 +127,12 @@ stay(gs_slice *from)
 }
 
 /* Put the target's bytes back where they were.  We run below them. */
-static void *
+static inline void *
 restore(gs_stack *stack)
 {
     gs_slice *to = stack->target;
     if (to->saved != 0) {
-        memcpy(to->start, to->copy, to->saved);
+        copy(to->start, to->copy, to->saved);
         to->saved = 0;
     }
     stack->current = to;
@@ -120,8 +144,16 @@ gs_stack_move(void *context, void *sp)
 {
     gs_stack *stack = context;
     gs_slice *from = stack->current;
+    gs_slice *to = stack->target;
     from->start = sp;
-    if (clear_the_way(from, stack->target) < 0) {
+    size_t size = (size_t)(to->stop - from->start);
+    if (from->stop == to->stop && size <= from->room && from->room <= GENEROUS) {
+        /* clear_the_way() for two that were started from the same place, as most are. */
+        copy(from->copy, from->start, size);
+        from->saved = size;
+        to->above = from->above;
+    }
+    else if (clear_the_way(from, to) < 0) {
         return stay(from);
     }
     return restore(stack);

@@ -41,11 +41,11 @@
 #include "switch/gs_switch.h"
 
 typedef struct gs_slice {
+    char *copy;  /* malloc'ed, NULL until first needed */
+    size_t saved; /* bytes of [start, ...) that are in `copy` and not on the stack */
     char *start; /* sp while suspended; meaningless while running; NULL: has no stack */
     char *stop;  /* the first address above the slice; NULL: has no stack */
     struct gs_slice *above; /* the next owner up the stack; valid while in the chain */
-    char *copy;  /* malloc'ed, NULL until first needed */
-    size_t saved; /* bytes of [start, ...) that are in `copy` and not on the stack */
     size_t room;  /* bytes that `copy` can hold */
 } gs_slice;
 
@@ -81,6 +81,18 @@ GS_HIDDEN void gs_slice_clear(gs_slice *slice);
 
 /* The memory's part of a switch: a gs_move. */
 GS_HIDDEN void *gs_stack_move(void *stack, void *sp);
+
+enum { GS_CACHE_LINE = 64 };
+
+/* Have the copy of a slice that is about to be switched to fetched from memory.  A hint, worth while for
+ * slices that have not been on the stack for long. */
+static inline void
+gs_slice_prefetch(const gs_slice *slice)
+{
+    for (size_t i = 0; i < slice->saved; i += GS_CACHE_LINE) {
+        __builtin_prefetch(slice->copy + i);
+    }
+}
 
 static inline void *
 gs_stack_switch(gs_stack *stack, gs_slice *to, gs_arrive *arrive)
