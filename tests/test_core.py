@@ -327,6 +327,118 @@ def test_a_thread_that_has_ended() -> None:
     assert waiting.gr_frame is None
 
 
+def test_a_thread_that_ends_kills_what_is_suspended_in_it() -> None:
+    """S5: the newest first, with all that their code wants to do about it; nothing stays alive."""
+    trail: list[object] = []
+    kept: list[greenlet] = []
+    held: list[weakref.ref[Thing]] = []
+
+    class Thing:
+        pass
+
+    def wait(number: int, me: greenlet) -> None:
+        thing = Thing()
+        held.append(weakref.ref(thing))
+        try:
+            main.switch()
+        finally:
+            trail.append((number, threading.get_ident()))
+
+    def start() -> int:
+        nonlocal main
+        main = getcurrent()
+        for number in range(3):
+            each = greenlet(wait)
+            each.switch(number, each)
+            if number:
+                kept.append(each)
+        return threading.get_ident()
+
+    main = getcurrent()
+    thread = in_thread(start)
+    assert trail == [(2, thread), (1, thread), (0, thread)]
+    assert [each.dead for each in kept] == [True, True]
+    gc.collect()
+    assert [thing() for thing in held] == [None, None, None]
+
+
+def test_a_thread_that_ends_gives_up_what_refuses_to_die() -> None:
+    """S5: neither one that goes on waiting, nor ones that start others for ever, can hold the thread up."""
+    trail: list[str] = []
+    kept: list[greenlet] = []
+
+    def refuse(main: greenlet) -> None:
+        while True:
+            try:
+                main.switch()
+            except GreenletExit:
+                trail.append("refused")
+
+    def start_another(main: greenlet) -> None:
+        try:
+            main.switch()
+        finally:
+            trail.append("another")
+            another = greenlet(start_another)
+            kept.append(another)
+            another.switch(main)
+
+    def start() -> None:
+        for function in (start_another, refuse):
+            each = greenlet(function)
+            kept.append(each)
+            each.switch(getcurrent())
+
+    in_thread(start)
+    assert trail[0] == "refused"
+    assert 0 < trail.count("another") <= 200
+    assert all(each.dead for each in kept)
+    with pytest.raises(error, match="which happens to have exited"):
+        kept[1].switch()
+
+
+def test_failures_at_the_end_of_a_thread_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S5: as those of any greenlet that is killed."""
+    seen: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: seen.append(report.exc_value))
+    failure = ValueError("in the clean-up")
+
+    def wait(main: greenlet) -> None:
+        try:
+            main.switch()
+        finally:
+            raise failure
+
+    def start() -> None:
+        each = greenlet(wait)
+        each.switch(getcurrent())
+
+    in_thread(start)
+    assert seen == [failure]
+
+
+def test_after_its_greenlets_have_ended_a_thread_gets_no_new_ones() -> None:
+    """S5: a destructor of a thread-local object may run after them; then there is a clear error."""
+    seen: list[object] = []
+    local = threading.local()
+
+    class Late:
+        def __del__(self) -> None:
+            try:
+                seen.append(getcurrent())
+            except RuntimeError as refusal:
+                seen.append(str(refusal))
+
+    def start() -> greenlet:
+        main = getcurrent()
+        local.late = Late()
+        return main
+
+    main = in_thread(start)
+    assert seen in ([main], ["this thread is ending, and its greenlets have ended before it"])
+    assert main.dead
+
+
 def test_each_thread_has_its_own_main() -> None:
     """S5."""
     mine, theirs = getcurrent(), in_thread(getcurrent)

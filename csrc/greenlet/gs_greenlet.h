@@ -53,6 +53,8 @@ struct gs_greenlet {
     gs_thread *thread;  /* counted; NULL while GS_NEW */
     PyGreenlet *parent; /* counted; NULL in main greenlets, and after tp_clear */
     PyObject *run;      /* counted; NULL: none given, or ended */
+    PyGreenlet *older;  /* neighbours in the list of its thread, see gs_thread; not counted */
+    PyGreenlet *newer;
     gs_slice slice;     /* has a stack if and only if GS_ACTIVE or GS_DYING */
     gs_pystate py;      /* meaningful while suspended, but for what it owns */
 };
@@ -79,6 +81,7 @@ struct gs_thread {
     PyGreenlet *main;    /* counted until the thread ends, as is: */
     PyGreenlet *current; /* whoever runs.  The count keeps it alive while its own code drops it */
     PyObject *tracer;    /* counted; what settrace() was given, NULL for None */
+    PyGreenlet *newest;  /* of all that have a stack, but for main: linked by `older`; not counted */
     /* Only during a switch, from leaving one stack to arriving on the other: */
     PyGreenlet *origin;  /* who was `current`, with its count */
     gs_message message;
@@ -118,6 +121,35 @@ GS_HIDDEN gs_thread *gs_thread_find(PyThreadState *ts);
 
 /* The calling thread's if it has one already; borrowed; no exception. */
 GS_HIDDEN gs_thread *gs_thread_find_existing(PyThreadState *ts);
+
+/* Enter a greenlet into its thread's list when it gets a stack, and take it out when it has none. */
+static inline void
+gs_thread_enlist(gs_thread *thread, PyGreenlet *greenlet)
+{
+    PyGreenlet *second = thread->newest;
+    greenlet->pimpl->older = second;
+    if (second != NULL) {
+        second->pimpl->newer = greenlet;
+    }
+    thread->newest = greenlet;
+}
+
+static inline void
+gs_thread_delist(gs_thread *thread, PyGreenlet *greenlet)
+{
+    gs_greenlet *g = greenlet->pimpl;
+    if (g->newer != NULL) {
+        g->newer->pimpl->older = g->older;
+    }
+    else if (thread->newest == greenlet) {
+        thread->newest = g->older;
+    }
+    if (g->older != NULL) {
+        g->older->pimpl->newer = g->newer;
+    }
+    g->older = NULL;
+    g->newer = NULL;
+}
 
 /* Kill what others have left to this thread to kill.  Runs Python code. */
 GS_HIDDEN void gs_thread_reap(gs_thread *thread);

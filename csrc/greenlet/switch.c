@@ -87,8 +87,10 @@ drop(PyObject *object, bool error)
 
 /* Give back the stack of a greenlet that has ended, now that nobody is on it any more. */
 static void
-bury(gs_greenlet *g)
+bury(gs_thread *thread, PyGreenlet *greenlet)
 {
+    gs_greenlet *g = greenlet->pimpl;
+    gs_thread_delist(thread, greenlet);
     gs_pystate_dispose(&g->py);
     gs_slice_clear(&g->slice);
     g->state = GS_DEAD;
@@ -103,7 +105,7 @@ arrive(gs_thread *thread)
     thread->origin = NULL;
     bool ended = origin->pimpl->state == GS_DYING;
     if (ended) {
-        bury(origin->pimpl);
+        bury(thread, origin);
     }
     if (GS_UNLIKELY(thread->tracer != NULL) && trace(thread, origin, message.kind) < 0) {
         message_drop(&message);
@@ -213,6 +215,7 @@ prepare(gs_thread *thread, PyGreenlet *target)
     }
     g->thread = gs_thread_retain(thread);
     g->state = GS_ACTIVE;
+    gs_thread_enlist(thread, target);
     return 0;
 }
 

@@ -5,6 +5,15 @@
  * child's only thread on behalf of those that the child does not have.  (Rejected: a destructor of a
  * native thread-local variable.  It runs without the GIL and after the thread state has gone, so that
  * nothing could be released there and then.)
+ *
+ * A thread that ends kills the greenlets that are still suspended in it, because what their stacks refer
+ * to can be released by nobody else.  The newest goes first: it may be waited for by older ones, its hub
+ * for example, and not the other way round.  (Rejected: to leave them as they are.  Then all that they
+ * hold is lost for each thread that ends so.  Nor can their references be dropped without running them:
+ * before CPython 3.14 nobody knows how much of a suspended frame's stack is in use.)
+ *
+ * While CPython clears a thread state, its dictionary is gone already.  What runs then, killed greenlets
+ * and destructors of thread-local objects, finds its gs_thread, or that there is none any more, by `ending`.
  */
 #include "greenlet/gs_greenlet.h"
 
@@ -36,25 +45,81 @@ gs_thread_release(gs_thread *thread)
     }
 }
 
+/* The thread state that this native thread is about to lose. */
+static _Thread_local struct {
+    PyThreadState *ts;
+    uint64_t id;       /* ts->id: memory of thread states is used again */
+    gs_thread *thread; /* NULL: it has ended */
+} ending;
+
+static bool
+is_ending(PyThreadState *ts)
+{
+    return ts == ending.ts && ts->id == ending.id;
+}
+
+/* How many more greenlets than there were at first are killed, when those that are killed start others. */
+enum { PATIENCE = 100 };
+
+/* Kill all that are suspended, each once: one that catches GreenletExit and goes on is given up. */
+static void
+kill_all(gs_thread *thread)
+{
+    size_t left = PATIENCE;
+    for (PyGreenlet *g = thread->newest; g != NULL; g = g->pimpl->older) {
+        left++;
+    }
+    while (thread->newest != NULL && left-- != 0) {
+        PyGreenlet *g = (PyGreenlet *)Py_NewRef((PyObject *)thread->newest);
+        gs_greenlet_kill(thread, g);
+        gs_thread_delist(thread, g);
+        Py_DECREF(g);
+    }
+}
+
+/* The thread itself ends, and can still run code. */
+static void
+end_greenlets(gs_thread *thread)
+{
+    ending.ts = thread->ts;
+    ending.id = thread->ts->id;
+    ending.thread = thread;
+    gs_thread_reap(thread);
+    kill_all(thread);
+    ending.thread = NULL;
+}
+
+/* The thread vanished in the middle of a greenlet, by a fork.  CPython is about to free what the thread
+ * state holds; that must be what belongs to the thread and not to the greenlet. */
+static void
+leave_current(gs_thread *thread)
+{
+    if (gs_pystate_suspend(&thread->current->pimpl->py, thread->ts) == 0) {
+        gs_pystate_resume(&thread->main->pimpl->py, thread->ts);
+    }
+}
+
 static void
 thread_end(PyObject *capsule)
 {
     gs_thread *thread = PyCapsule_GetPointer(capsule, capsule_name);
+    PyGreenlet *main = thread->main;
+    PyGreenlet *current = thread->current;
+    if (current != main) {
+        leave_current(thread);
+    }
+    else if (gs_py_current() == thread->ts && !gs_py_is_finalizing()) {
+        end_greenlets(thread);
+    }
     if (gs_thread_last.thread == thread) {
         gs_thread_last.thread = NULL;
         gs_thread_last.ts = NULL;
     }
-    PyGreenlet *main = thread->main;
-    PyGreenlet *current = thread->current;
-    if (current != main) {
-        /* The thread vanished in the middle of a greenlet, by a fork.  CPython is about to free what the
-         * thread state holds; that must be what belongs to the thread and not to the greenlet. */
-        if (gs_pystate_suspend(&current->pimpl->py, thread->ts) == 0) {
-            gs_pystate_resume(&main->pimpl->py, thread->ts);
-        }
-    }
     thread->ts = NULL;
     main->pimpl->state = GS_DEAD;
+    while (thread->newest != NULL) {
+        gs_thread_delist(thread, thread->newest);
+    }
     PyGreenlet **doomed = thread->doomed;
     size_t doomed_count = thread->doomed_count;
     thread->doomed = NULL;
@@ -110,6 +175,9 @@ gs_thread_find_existing(PyThreadState *ts)
     if (ts == gs_thread_last.ts) {
         return gs_thread_last.thread;
     }
+    if (is_ending(ts)) {
+        return ending.thread;
+    }
     /* Not PyThreadState_GetDict(), which makes the dictionary where there is none. */
     PyObject *capsule = ts->dict == NULL ? NULL : PyDict_GetItemWithError(ts->dict, thread_key);
     return capsule == NULL ? NULL : PyCapsule_GetPointer(capsule, capsule_name);
@@ -125,6 +193,10 @@ gs_thread_find(PyThreadState *ts)
         }
         if (gs_py_is_finalizing()) {
             PyErr_SetString(PyExc_RuntimeError, "greenlet is being finalized");
+            return NULL;
+        }
+        if (is_ending(ts)) {
+            PyErr_SetString(PyExc_RuntimeError, "this thread is ending, and its greenlets have ended before it");
             return NULL;
         }
         PyObject *dict = PyThreadState_GetDict(); /* borrowed */

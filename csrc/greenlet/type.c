@@ -231,6 +231,7 @@ greenlet_dealloc(PyGreenlet *self)
     Py_CLEAR(self->dict);
     if (g != NULL) {
         if (g->state == GS_ACTIVE && !g->is_main) {
+            gs_thread_delist(g->thread, self);
             gs_pystate_abandon(&g->py);
         }
         Py_CLEAR(g->parent);
