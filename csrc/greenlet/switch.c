@@ -190,7 +190,8 @@ static inline PyObject *
 resume(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject *value, PyObject *kwargs)
 {
     gs_slice_prefetch(&target->pimpl->slice);
-    if (GS_UNLIKELY(gs_pystate_suspend(&thread->current->pimpl->py, thread->ts) < 0)) {
+    gs_greenlet *self = thread->current->pimpl;
+    if (GS_UNLIKELY(gs_pystate_suspend(&self->py, thread->ts, self->slice.stop) < 0)) {
         return no_memory(value, kwargs);
     }
     depart(thread, target, kind, value, kwargs);
@@ -225,7 +226,7 @@ start(gs_thread *thread, PyGreenlet *target, gs_message *message)
 {
     gs_greenlet *self = thread->current->pimpl;
     PyThreadState *ts = thread->ts;
-    if (gs_pystate_suspend(&self->py, ts) < 0) {
+    if (gs_pystate_suspend(&self->py, ts, self->slice.stop) < 0) {
         return no_memory(message->value, message->kwargs);
     }
     if (prepare(thread, target) < 0) {

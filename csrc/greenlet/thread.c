@@ -94,7 +94,7 @@ end_greenlets(gs_thread *thread)
 static void
 leave_current(gs_thread *thread)
 {
-    if (gs_pystate_suspend(&thread->current->pimpl->py, thread->ts) == 0) {
+    if (gs_pystate_suspend(&thread->current->pimpl->py, thread->ts, thread->current->pimpl->slice.stop) == 0) {
         gs_pystate_resume(&thread->main->pimpl->py, thread->ts);
     }
 }

@@ -8,7 +8,9 @@
  * Every such walk passes over entry frames.  So while a greenlet is suspended, each frame that is linked
  * to an entry frame is linked to what lies behind it, and before the greenlet runs again the links are
  * put back.  There are as many links to mend as there are calls from C into Python on the greenlet's
- * stack, one for most; finding them is a walk over the frames.
+ * stack, one for most; finding them is a walk over the frames.  That walk is most of what a switch costs
+ * in deep recursion, so it reads no more of a frame than `previous`: entry frames are first told from others
+ * by their address, between our own frame and the end of the greenlet's C stack.
  *
  * Rejected: a permanent link to a copy of the entry frame on the heap.  It needs no mending, but in 3.12
  * and 3.13 the interpreter knows the frame at which an exception leaves it by the address of that very
@@ -51,13 +53,15 @@ gs_link_bypass(gs_link *link, _PyInterpreterFrame *frame)
     return frame->previous = link->entry->previous;
 }
 
-/* The nearest frame that is linked to an entry frame, from `frame` on; NULL: none. */
+/* The nearest frame that is linked to an entry frame, from `frame` on; NULL: none.  The C stack lies between
+ * `low` and `stop`; in main greenlets other memory may, too. */
 static inline _PyInterpreterFrame *
-gs_entryframes_next(_PyInterpreterFrame *frame)
+gs_entryframes_next(_PyInterpreterFrame *frame, const char *low, const char *stop)
 {
+    size_t size = (size_t)(stop - low);
     while (frame != NULL) {
         _PyInterpreterFrame *previous = frame->previous;
-        if (previous != NULL && previous->owner == FRAME_OWNED_BY_CSTACK) {
+        if ((size_t)((char *)previous - low) < size && previous->owner == FRAME_OWNED_BY_CSTACK) {
             return frame;
         }
         frame = previous;
@@ -81,9 +85,9 @@ gs_entryframes_mend(gs_entryframes *e)
 
 /* The links after the first few.  Out of line, so that the usual case needs few registers. */
 __attribute__((noinline)) static int
-gs_entryframes_bypass_more(gs_entryframes *e, _PyInterpreterFrame *frame)
+gs_entryframes_bypass_more(gs_entryframes *e, _PyInterpreterFrame *frame, const char *low, const char *stop)
 {
-    while ((frame = gs_entryframes_next(frame)) != NULL) {
+    while ((frame = gs_entryframes_next(frame, low, stop)) != NULL) {
         unsigned used = e->count - GS_LINKS_INLINE;
         if (used == e->room) {
             unsigned room = e->room == 0 ? 8 : e->room * 2;
@@ -101,19 +105,20 @@ gs_entryframes_bypass_more(gs_entryframes *e, _PyInterpreterFrame *frame)
     return 0;
 }
 
-/* Pass over all entry frames behind `frame`.  -1: no memory, and no link is changed. */
+/* Pass over all entry frames behind `frame`, which lie below `stop`.  -1: no memory, no link is changed. */
 static inline int
-gs_entryframes_bypass(gs_entryframes *e, _PyInterpreterFrame *frame)
+gs_entryframes_bypass(gs_entryframes *e, _PyInterpreterFrame *frame, const char *stop)
 {
+    const char *low = __builtin_frame_address(0);
     for (unsigned i = 0; i < GS_LINKS_INLINE; i++) {
-        frame = gs_entryframes_next(frame);
+        frame = gs_entryframes_next(frame, low, stop);
         if (frame == NULL) {
             return 0;
         }
         e->count++;
         frame = gs_link_bypass(&e->few[i], frame);
     }
-    return gs_entryframes_bypass_more(e, frame);
+    return gs_entryframes_bypass_more(e, frame, low, stop);
 }
 
 static inline void

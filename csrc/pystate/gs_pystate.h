@@ -18,8 +18,8 @@
  *       The calling thread's state, as fast as it can be had.
  *   int  gs_pystate_create(s)
  *       Get what a greenlet needs before it can be started.  -1: no memory (no exception is set).
- *   int  gs_pystate_suspend(s, ts)
- *       Move the running greenlet's state from `ts` into `s`.  `ts` keeps its values: they are still
+ *   int  gs_pystate_suspend(s, ts, stop)
+ *       Move the running greenlet's state from `ts` into `s`; its C stack ends below `stop`.  `ts` keeps its values: they are still
  *       right if the switch cannot be made.  -1: no memory, nothing has changed (no exception is set).
  *   void gs_pystate_resume(s, ts)
  *       Move the state of the suspended greenlet whose stack is back in place from `s` to `ts`.

@@ -32,8 +32,9 @@ gs_pystate_create(gs_pystate *s)
 }
 
 static inline int
-gs_pystate_suspend(gs_pystate *s, PyThreadState *ts)
+gs_pystate_suspend(gs_pystate *s, PyThreadState *ts, const char *stop)
 {
+    (void)stop;
     s->context = ts->context;
     s->frame = ts->frame;
     s->cframe = ts->cframe;

@@ -28,10 +28,10 @@ gs_pystate_create(gs_pystate *s)
 }
 
 static inline int
-gs_pystate_suspend(gs_pystate *s, PyThreadState *ts)
+gs_pystate_suspend(gs_pystate *s, PyThreadState *ts, const char *stop)
 {
     s->current_frame = ts->cframe->current_frame;
-    if (gs_entryframes_bypass(&s->entryframes, s->current_frame) < 0) {
+    if (gs_entryframes_bypass(&s->entryframes, s->current_frame, stop) < 0) {
         return -1;
     }
     s->context = ts->context;
