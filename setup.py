@@ -1,9 +1,9 @@
-"""What pyproject.toml cannot say: the C extension, and that `.S` files are sources.
+"""What pyproject.toml cannot say: the C extension, that `.S` files are sources, and the header for others.
 
-What belongs here: the list of extensions and how they are compiled.  What never does: metadata, which is
-in pyproject.toml, and knowledge of CPython versions and machines, which is in csrc/.  The `#error`
-sentences of the headers there are asked for before the build, so that a build which cannot succeed ends
-with one sentence instead of pages from the compiler.
+What belongs here: the list of extensions and how they are compiled, and what else comes from csrc/.  What
+never does: metadata, which is in pyproject.toml, and knowledge of CPython versions and machines, which is in
+csrc/.  The `#error` sentences of the headers there are asked for before the build, so that a build which
+cannot succeed ends with one sentence instead of pages from the compiler.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -19,6 +20,10 @@ from setuptools.command.build_ext import build_ext
 
 # The first refuses machines, the second interpreters.
 GUARDS = ("csrc/switch/gs_switch.h", "csrc/pystate/gs_pystate.h")
+
+# What other extensions compile against, and where it goes in the package.
+HEADER = "csrc/include/greenlet/greenlet.h"
+HEADER_IN_PACKAGE = "include/greenlet/greenlet.h"
 
 CORE = Extension(
     "greenswitch._core",
@@ -52,6 +57,17 @@ class BuildExt(build_ext):
         if sys.platform != "linux":
             refuse(f"its stack switch is written for Linux, and this system is {sys.platform!r}.")
         super().run()
+        target = self.header_target()
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copyfile(HEADER, target)
+
+    def get_outputs(self) -> list[str]:
+        return [*super().get_outputs(), self.header_target()]
+
+    def header_target(self) -> str:
+        """Where the header goes: beside the compiled core, wherever that goes."""
+        core = self.get_ext_fullpath(CORE.name)
+        return os.path.join(os.path.dirname(core), *HEADER_IN_PACKAGE.split("/"))
 
     def build_extensions(self) -> None:
         self.compiler.src_extensions = [*self.compiler.src_extensions, ".S"]

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from ._core import _C_API as _C_API  # has to be here: its capsule's name is the way to it
 from ._core import GreenletExit, error, getcurrent, gettrace, greenlet, settrace
 
 # The name alone tells type checkers what is meant; importing `typing` would cost as much as the switcher.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._include import get_include
     from .greenlets import Greenlet, iwait, joinall, killall, spawn, spawn_later, wait
     from .hub import get_hub, idle, kill, reinit, sleep, spawn_raw
     from .timeout import Timeout, with_timeout
@@ -26,6 +28,7 @@ __all__ = [
     "Timeout",
     "error",
     "get_hub",
+    "get_include",
     "getcurrent",
     "gettrace",
     "greenlet",
@@ -48,6 +51,7 @@ _HOMES = {
     "Greenlet": "greenlets",
     "Timeout": "timeout",
     "get_hub": "hub",
+    "get_include": "_include",
     "idle": "hub",
     "iwait": "greenlets",
     "joinall": "greenlets",

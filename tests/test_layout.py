@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(floor.split())
     for floor in (
-        "_core _original exceptions",
+        "_core _include _original exceptions",
         "loop",
         "hub",
         "greenlets timeout",

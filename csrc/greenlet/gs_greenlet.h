@@ -7,6 +7,7 @@
  *   thread.c   one gs_thread for each native thread: who runs, who waits to be killed
  *   switch.c   the way from one greenlet into another
  *   type.c     the Python type
+ *   capi.c     the C API for other extension modules
  *   module.c   the Python module
  *
  * The GIL guards everything here.
@@ -16,6 +17,9 @@
 
 #include "pystate/gs_pystate.h"
 #include "stack/gs_stack.h"
+
+#define GREENLET_MODULE
+#include "greenlet/greenlet.h"
 
 #if defined(__GNUC__)
 #define GS_LIKELY(x) __builtin_expect(!!(x), 1)
@@ -31,14 +35,6 @@
 
 typedef struct gs_greenlet gs_greenlet;
 typedef struct gs_thread gs_thread;
-
-/* Exactly this shape and size: compiled extensions of others subclass it. */
-typedef struct PyGreenlet {
-    PyObject_HEAD
-    PyObject *weakreflist;
-    PyObject *dict;
-    gs_greenlet *pimpl; /* never NULL between tp_new and tp_dealloc */
-} PyGreenlet;
 
 typedef enum gs_state {
     GS_NEW,    /* has not been started */
@@ -222,5 +218,25 @@ GS_HIDDEN int gs_type_setup(void);
  * NULL.  -1 with TypeError if they stand for none. */
 GS_HIDDEN int gs_raise(PyObject *type, PyObject *value, PyObject *traceback);
 GS_HIDDEN PyGreenlet *gs_greenlet_new_main(gs_thread *thread);
+
+/* greenlet(): of the very type, without `run`, a child of the current greenlet. */
+GS_HIDDEN PyGreenlet *gs_greenlet_new(void);
+
+/* Whether `object` is a greenlet; otherwise TypeError. */
+GS_HIDDEN bool gs_greenlet_expect(PyObject *object);
+
+/* greenlet.parent = value; NULL to delete it, which is an error.  0, or -1 with an exception. */
+GS_HIDDEN int gs_greenlet_set_parent(PyGreenlet *self, PyObject *value);
+
+/* Whether it can never be switched to again: its code has ended, or its thread has. */
+GS_HIDDEN bool gs_greenlet_is_dead(PyGreenlet *self);
+
+/* Whether it has been started and is not dead. */
+GS_HIDDEN bool gs_greenlet_is_active(PyGreenlet *self);
+
+/* ---- capi.c ---- */
+
+/* Put the capsules of the C API into the module. */
+GS_HIDDEN int gs_capi_add(PyObject *module);
 
 #endif

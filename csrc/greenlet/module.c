@@ -113,7 +113,7 @@ module_exec(PyObject *module)
         return -1;
     }
     if (add_to_both(module, "error", gs_error) < 0 || add_to_both(module, "GreenletExit", gs_exit) < 0
-        || add_functions_to_type(module) < 0) {
+        || add_functions_to_type(module) < 0 || gs_capi_add(module) < 0) {
         return -1;
     }
     return PyModule_AddObjectRef(module, "greenlet", (PyObject *)&PyGreenlet_Type);

@@ -74,8 +74,13 @@ greenlet_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
+PyGreenlet *
+gs_greenlet_new(void)
+{
+    return (PyGreenlet *)greenlet_new(&PyGreenlet_Type, NULL, NULL);
+}
+
 static int greenlet_set_run(PyGreenlet *self, PyObject *run, void *closure);
-static int greenlet_set_parent(PyGreenlet *self, PyObject *parent, void *closure);
 
 static int
 greenlet_init(PyGreenlet *self, PyObject *args, PyObject *kwargs)
@@ -90,7 +95,7 @@ greenlet_init(PyGreenlet *self, PyObject *args, PyObject *kwargs)
         return -1;
     }
     if (parent != NULL && parent != Py_None) {
-        return greenlet_set_parent(self, parent, NULL);
+        return gs_greenlet_set_parent(self, parent);
     }
     return 0;
 }
@@ -257,23 +262,30 @@ is_running(gs_greenlet *g)
     return g->state == GS_ACTIVE && g->thread->ts != NULL && g->thread->current->pimpl == g;
 }
 
-static bool
-is_dead(gs_greenlet *g)
+bool
+gs_greenlet_is_dead(PyGreenlet *self)
 {
+    gs_greenlet *g = self->pimpl;
     return g->state == GS_DEAD || g->state == GS_DYING || (g->state == GS_ACTIVE && g->thread->ts == NULL);
+}
+
+bool
+gs_greenlet_is_active(PyGreenlet *self)
+{
+    return self->pimpl->state == GS_ACTIVE && !gs_greenlet_is_dead(self);
 }
 
 static int
 greenlet_bool(PyGreenlet *self)
 {
-    return self->pimpl->state == GS_ACTIVE && !is_dead(self->pimpl);
+    return gs_greenlet_is_active(self);
 }
 
 static PyObject *
 greenlet_get_dead(PyGreenlet *self, void *closure)
 {
     (void)closure;
-    return PyBool_FromLong(is_dead(self->pimpl));
+    return PyBool_FromLong(gs_greenlet_is_dead(self));
 }
 
 static PyObject *
@@ -320,10 +332,20 @@ greenlet_get_parent(PyGreenlet *self, void *closure)
     return Py_NewRef(parent != NULL ? (PyObject *)parent : Py_None);
 }
 
-static int
-greenlet_set_parent(PyGreenlet *self, PyObject *value, void *closure)
+bool
+gs_greenlet_expect(PyObject *object)
 {
-    (void)closure;
+    if (gs_greenlet_check(object)) {
+        return true;
+    }
+    PyErr_Format(PyExc_TypeError, "GreenletChecker: Expected any type of greenlet, not %s",
+                 Py_TYPE(object)->tp_name);
+    return false;
+}
+
+int
+gs_greenlet_set_parent(PyGreenlet *self, PyObject *value)
+{
     gs_greenlet *g = self->pimpl;
     if (value == NULL) {
         PyErr_SetString(PyExc_AttributeError, "can't delete attribute");
@@ -333,9 +355,7 @@ greenlet_set_parent(PyGreenlet *self, PyObject *value, void *closure)
         PyErr_SetString(PyExc_AttributeError, "cannot set the parent of a main greenlet");
         return -1;
     }
-    if (!gs_greenlet_check(value)) {
-        PyErr_Format(PyExc_TypeError, "GreenletChecker: Expected any type of greenlet, not %s",
-                     Py_TYPE(value)->tp_name);
+    if (!gs_greenlet_expect(value)) {
         return -1;
     }
     PyGreenlet *parent = (PyGreenlet *)value;
@@ -353,13 +373,20 @@ greenlet_set_parent(PyGreenlet *self, PyObject *value, void *closure)
         PyErr_SetString(PyExc_ValueError, "parent must not be garbage collected");
         return -1;
     }
-    if (greenlet_bool(self) && g->thread != thread) {
+    if (gs_greenlet_is_active(self) && g->thread != thread) {
         PyErr_SetString(PyExc_ValueError, "parent cannot be on a different thread");
         return -1;
     }
     Py_INCREF(parent);
     Py_XSETREF(g->parent, parent);
     return 0;
+}
+
+static int
+greenlet_set_parent(PyGreenlet *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    return gs_greenlet_set_parent(self, value);
 }
 
 static PyObject *
@@ -436,7 +463,7 @@ greenlet_repr(PyGreenlet *self)
     gs_thread *thread = gs_greenlet_thread(self);
     bool exited = thread != NULL && thread->ts == NULL;
     void *id = g->thread != NULL && !exited ? g->thread : NULL;
-    if (is_dead(g)) {
+    if (gs_greenlet_is_dead(self)) {
         return PyUnicode_FromFormat("<%s object at %p (otid=%p) %sdead>", name, self, id,
                                     exited ? "(thread exited) " : "");
     }
