@@ -89,16 +89,6 @@ end_greenlets(gs_thread *thread)
     ending.thread = NULL;
 }
 
-/* The thread vanished in the middle of a greenlet, by a fork.  CPython is about to free what the thread
- * state holds; that must be what belongs to the thread and not to the greenlet. */
-static void
-leave_current(gs_thread *thread)
-{
-    if (gs_pystate_suspend(&thread->current->pimpl->py, thread->ts, thread->current->pimpl->slice.stop) == 0) {
-        gs_pystate_resume(&thread->main->pimpl->py, thread->ts);
-    }
-}
-
 static void
 thread_end(PyObject *capsule)
 {
@@ -106,7 +96,10 @@ thread_end(PyObject *capsule)
     PyGreenlet *main = thread->main;
     PyGreenlet *current = thread->current;
     if (current != main) {
-        leave_current(thread);
+        /* It vanished in the middle of a greenlet: by a fork, by pthread_exit(), or as a daemon thread at the
+         * end of the interpreter.  CPython is about to free what the thread state holds; that must be what
+         * belongs to the thread and not to the greenlet. */
+        gs_pystate_desert(&current->pimpl->py, &main->pimpl->py, thread->ts);
     }
     else if (gs_py_current() == thread->ts && !gs_py_is_finalizing()) {
         end_greenlets(thread);

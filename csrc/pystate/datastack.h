@@ -93,6 +93,13 @@ gs_datastack_resume(gs_datastack *d, PyThreadState *ts)
     ts->datastack_limit = d->limit;
 }
 
+/* The chunks of a greenlet whose frames cannot be looked at any more.  Frame objects may refer to them. */
+static inline void
+gs_datastack_desert(gs_datastack *d)
+{
+    d->first = NULL;
+}
+
 /* The chunks of a greenlet that is given up while suspended in `frame`: CPython's go back to the
  * allocator they came from.  Where a frame object still refers to a frame in them they are left alone:
  * memory that is never given back is better than a frame object that reads memory of others. */

@@ -29,6 +29,10 @@
  *   void gs_pystate_finish(s, ts)
  *       Move what the running greenlet, at its very end, still owns from `ts` into `s`: its context,
  *       which one can ask a dead greenlet for.
+ *   void gs_pystate_desert(s, main, ts)
+ *       The thread `ts` has vanished in the middle of a greenlet, and its C stack with it, so that nothing
+ *       there may be looked at.  Move what the greenlet owns from `ts` into `s`, as far as that is possible
+ *       without, and what the thread itself owns from `main`, its suspended main greenlet, to `ts`.
  *   void gs_pystate_dispose(s)
  *       Give back what _create got, after _finish, when another greenlet runs.
  *   void gs_pystate_abandon(s)

@@ -79,6 +79,18 @@ gs_pystate_finish(gs_pystate *s, PyThreadState *ts)
 }
 
 static inline void
+gs_pystate_desert(gs_pystate *s, gs_pystate *main, PyThreadState *ts)
+{
+    s->context = ts->context;
+    s->frame = NULL;
+    ts->context = main->context;
+    main->context = NULL;
+    ts->frame = main->frame;
+    ts->cframe = &ts->root_cframe;
+    ts->exc_info = main->exc_info;
+}
+
+static inline void
 gs_pystate_dispose(gs_pystate *s)
 {
     (void)s;

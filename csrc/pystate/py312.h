@@ -80,6 +80,20 @@ gs_pystate_finish(gs_pystate *s, PyThreadState *ts)
 }
 
 static inline void
+gs_pystate_desert(gs_pystate *s, gs_pystate *main, PyThreadState *ts)
+{
+    s->context = ts->context;
+    s->current_frame = NULL;
+    gs_datastack_desert(&s->datastack);
+    ts->context = main->context;
+    main->context = NULL;
+    ts->cframe = &ts->root_cframe;
+    ts->exc_info = main->exc_info;
+    gs_datastack_resume(&main->datastack, ts);
+    gs_entryframes_free(&main->entryframes);
+}
+
+static inline void
 gs_pystate_dispose(gs_pystate *s)
 {
     gs_datastack_dispose(&s->datastack);
