@@ -166,7 +166,7 @@ greenlet_clear(PyGreenlet *self)
 {
     gs_greenlet *g = self->pimpl;
     Py_CLEAR(self->dict);
-    if (g->state == GS_NEW || g->state == GS_DEAD) {
+    if (g->state == GS_NEW || g->state == GS_DEAD || (g->state == GS_ACTIVE && g->thread->ts == NULL)) {
         Py_CLEAR(g->parent);
         Py_CLEAR(g->run);
         gs_pystate_clear(&g->py);
