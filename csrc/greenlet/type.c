@@ -373,7 +373,7 @@ gs_greenlet_set_parent(PyGreenlet *self, PyObject *value)
         PyErr_SetString(PyExc_ValueError, "parent must not be garbage collected");
         return -1;
     }
-    if (gs_greenlet_is_active(self) && g->thread != thread) {
+    if (g->thread != NULL && g->thread != thread) {
         PyErr_SetString(PyExc_ValueError, "parent cannot be on a different thread");
         return -1;
     }
