@@ -31,11 +31,13 @@ CORE = Extension(
     sources=sorted(
         glob.glob("csrc/stack/*.c")
         + glob.glob("csrc/pystate/*.c")
+        + glob.glob("csrc/cxxstate/*.c")
         + glob.glob("csrc/greenlet/*.c")
         + glob.glob("csrc/switch/*.S")
     ),
     depends=["setup.py", *sorted(glob.glob("csrc/**/*.h", recursive=True))],
     include_dirs=["csrc", "csrc/include"],
+    libraries=["dl"],  # dlopen() is in a library of its own before glibc 2.34
     extra_compile_args=[
         "-std=c11",
         "-O2",

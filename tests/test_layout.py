@@ -62,11 +62,12 @@ ROOMS: dict[str, frozenset[str]] = {
     "switch": frozenset(),
     "stack": frozenset({"switch"}),
     "pystate": frozenset(),
+    "cxxstate": frozenset(),
     "include": frozenset(),
-    "greenlet": frozenset({"stack", "pystate", "include"}),
+    "greenlet": frozenset({"stack", "pystate", "cxxstate", "include"}),
     "bench": frozenset({"switch", "stack", "include"}),
 }
-WITHOUT_PYTHON = {"switch", "stack"}
+WITHOUT_PYTHON = {"switch", "stack", "cxxstate"}
 KNOWS_VERSIONS = "pystate"
 VERSION_TEST = re.compile(r"\b(?:PY_VERSION_HEX|PY_(?:MAJOR|MINOR|MICRO)_VERSION|Py_BUILD_CORE\w*)\b")
 

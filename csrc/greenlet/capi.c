@@ -5,11 +5,17 @@
  * include/greenlet/greenlet.h. */
 #include "greenlet/gs_greenlet.h"
 
-/* Whether it is a greenlet; otherwise TypeError, in CPython's own words for bad arguments from C. */
-static bool
-check(PyGreenlet *greenlet)
+static inline bool
+is_greenlet(PyGreenlet *object)
 {
-    if (GS_LIKELY(greenlet != NULL && gs_greenlet_check((PyObject *)greenlet))) {
+    return object != NULL && gs_greenlet_check((PyObject *)object);
+}
+
+/* The same, or TypeError, in CPython's own words for bad arguments from C. */
+static bool
+check(PyGreenlet *object)
+{
+    if (GS_LIKELY(is_greenlet(object))) {
         return true;
     }
     PyErr_BadArgument();
@@ -56,59 +62,50 @@ capi_throw(PyGreenlet *self, PyObject *type, PyObject *value, PyObject *tracebac
     return gs_greenlet_throw(thread, self);
 }
 
-/* Any arguments, any target.  `args` is a tuple. */
+/* Any arguments, any target. */
 GS_NOINLINE static PyObject *
-switch_general(gs_thread *thread, PyGreenlet *self, PyObject *args, PyObject *kwargs)
-{
-    gs_message message = {GS_NOTHING, NULL, NULL};
-    Py_ssize_t nargs = args == NULL ? 0 : PyTuple_GET_SIZE(args);
-    if (nargs == 1 && kwargs == NULL) {
-        message.kind = GS_ONE;
-        message.value = Py_NewRef(PyTuple_GET_ITEM(args, 0));
-    }
-    else if (nargs != 0) {
-        message.kind = GS_MANY;
-        message.value = Py_NewRef(args);
-    }
-    if (kwargs != NULL) {
-        message.kind = nargs == 0 ? GS_KEYWORDS : GS_BOTH;
-        message.kwargs = Py_NewRef(kwargs);
-    }
-    return gs_greenlet_switch(thread, self, message);
-}
-
-/* The only argument, which is no tuple. */
-GS_NOINLINE static PyObject *
-switch_untupled(gs_thread *thread, PyGreenlet *self, PyObject *arg, PyObject *kwargs)
-{
-    PyObject *args = PyTuple_Pack(1, arg);
-    if (args == NULL) {
-        return NULL;
-    }
-    PyObject *result = switch_general(thread, self, args, kwargs);
-    Py_DECREF(args);
-    return result;
-}
-
-/* Like the method in type.c, this ends in calls that the compiler turns into jumps: whatever it keeps on
- * the stack is copied at every switch. */
-static PyObject *
-capi_switch(PyGreenlet *self, PyObject *args, PyObject *kwargs)
+switch_general(PyGreenlet *self, PyObject *args, PyObject *kwargs)
 {
     if (!check(self)) {
         return NULL;
     }
     gs_thread *thread = gs_thread_get();
-    if (GS_UNLIKELY(thread == NULL)) {
+    if (thread == NULL) {
         return NULL;
     }
-    if (kwargs != NULL && (!PyDict_Check(kwargs) || PyDict_GET_SIZE(kwargs) == 0)) {
-        kwargs = NULL;
+    gs_message message = {GS_NOTHING, NULL, NULL};
+    bool has_kwargs = kwargs != NULL && PyDict_Check(kwargs) && PyDict_GET_SIZE(kwargs) != 0;
+    if (args != NULL && !PyTuple_Check(args)) {
+        /* The only argument. */
+        message.kind = GS_ONE;
+        message.value = has_kwargs ? PyTuple_Pack(1, args) : Py_NewRef(args);
+        if (message.value == NULL) {
+            return NULL;
+        }
     }
-    if (args != NULL && GS_UNLIKELY(!PyTuple_Check(args))) {
-        return switch_untupled(thread, self, args, kwargs);
+    else if (args != NULL && PyTuple_GET_SIZE(args) == 1 && !has_kwargs) {
+        message.kind = GS_ONE;
+        message.value = Py_NewRef(PyTuple_GET_ITEM(args, 0));
     }
-    if (GS_LIKELY(kwargs == NULL && gs_greenlet_is_resumable(thread, self))) {
+    else if (args != NULL && PyTuple_GET_SIZE(args) != 0) {
+        message.kind = GS_MANY;
+        message.value = Py_NewRef(args);
+    }
+    if (has_kwargs) {
+        message.kind = message.value == NULL ? GS_KEYWORDS : GS_BOTH;
+        message.kwargs = Py_NewRef(kwargs);
+    }
+    return gs_greenlet_switch(thread, self, message);
+}
+
+/* Like the method in type.c, this only ends in calls that the compiler turns into jumps: what it keeps on the
+ * stack would be copied at every switch.  What is not a greenlet is found out on the long path. */
+static PyObject *
+capi_switch(PyGreenlet *self, PyObject *args, PyObject *kwargs)
+{
+    gs_thread *thread = gs_thread_get_at_once();
+    if (GS_LIKELY(thread != NULL && kwargs == NULL && (args == NULL || PyTuple_Check(args)) && is_greenlet(self)
+                  && gs_greenlet_is_resumable(thread, self))) {
         Py_ssize_t nargs = args == NULL ? 0 : PyTuple_GET_SIZE(args);
         if (nargs == 0) {
             return gs_greenlet_resume(thread, self, GS_NOTHING, NULL);
@@ -117,7 +114,7 @@ capi_switch(PyGreenlet *self, PyObject *args, PyObject *kwargs)
             return gs_greenlet_resume(thread, self, GS_ONE, Py_NewRef(PyTuple_GET_ITEM(args, 0)));
         }
     }
-    return switch_general(thread, self, args, kwargs);
+    return switch_general(self, args, kwargs);
 }
 
 static int
@@ -133,23 +130,16 @@ capi_setparent(PyGreenlet *self, PyGreenlet *parent)
     return gs_greenlet_set_parent(self, (PyObject *)parent);
 }
 
-/* A main greenlet whose thread has ended is nothing any more. */
-static bool
-is_gone(PyGreenlet *self)
-{
-    return self->pimpl->is_main && gs_greenlet_is_dead(self);
-}
-
 static int
 capi_main(PyGreenlet *self)
 {
-    return check(self) ? self->pimpl->is_main && !is_gone(self) : -1;
+    return check(self) ? self->pimpl->is_main : -1;
 }
 
 static int
 capi_started(PyGreenlet *self)
 {
-    return check(self) ? self->pimpl->state != GS_NEW && !is_gone(self) : -1;
+    return check(self) ? self->pimpl->state != GS_NEW : -1;
 }
 
 static int

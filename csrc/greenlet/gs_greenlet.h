@@ -17,6 +17,7 @@
 
 #include "pystate/gs_pystate.h"
 #include "stack/gs_stack.h"
+#include "cxxstate/gs_cxxstate.h"
 
 #define GREENLET_MODULE
 #include "greenlet/greenlet.h"
@@ -78,6 +79,9 @@ struct gs_thread {
     PyGreenlet *current; /* whoever runs.  The count keeps it alive while its own code drops it */
     PyObject *tracer;    /* counted; what settrace() was given, NULL for None */
     PyGreenlet *newest;  /* of all that have a stack, but for main: linked by `older`; not counted */
+    /* The native thread's.  Looked up anew by gs_greenlet_switch(), and so for each start of a greenlet:
+     * valid while there is a suspended one, whose stack ties it to the native thread. */
+    gs_cxxstate *cxx;
     /* Only during a switch, from leaving one stack to arriving on the other: */
     PyGreenlet *origin;  /* who was `current`, with its count */
     gs_message message;
@@ -188,15 +192,18 @@ gs_thread_get(void)
  * Takes over the references of the message.  `target` must stay alive during the call. */
 GS_HIDDEN PyObject *gs_greenlet_switch(gs_thread *thread, PyGreenlet *target, gs_message message);
 
-/* The common case of it, on a short path: `target` is suspended, of this thread and not the current
- * greenlet; the message is GS_NOTHING, GS_ONE or GS_ERROR with `value` as in a gs_message. */
+/* The common case of it, on a short path: gs_greenlet_is_resumable(), and the message is GS_NOTHING, GS_ONE or
+ * GS_ERROR with `value` as in a gs_message. */
 GS_HIDDEN PyObject *gs_greenlet_resume(gs_thread *thread, PyGreenlet *target, gs_kind kind, PyObject *value);
 
+/* Whether `target` is suspended, of this thread and not the current greenlet, and no C++ exception is being
+ * handled or thrown. */
 static inline bool
 gs_greenlet_is_resumable(gs_thread *thread, PyGreenlet *target)
 {
     gs_greenlet *g = target->pimpl;
-    return g->state == GS_ACTIVE && g->thread == thread && target != thread->current;
+    return g->state == GS_ACTIVE && g->thread == thread && target != thread->current
+           && !gs_cxxstate_in_use(thread->cxx);
 }
 
 /* The same with the exception that is set. */
@@ -228,10 +235,7 @@ GS_HIDDEN bool gs_greenlet_expect(PyObject *object);
 /* greenlet.parent = value; NULL to delete it, which is an error.  0, or -1 with an exception. */
 GS_HIDDEN int gs_greenlet_set_parent(PyGreenlet *self, PyObject *value);
 
-/* Whether it can never be switched to again: its code has ended, or its thread has. */
-GS_HIDDEN bool gs_greenlet_is_dead(PyGreenlet *self);
-
-/* Whether it has been started and is not dead. */
+/* Whether it has been started and neither its code nor its thread has ended. */
 GS_HIDDEN bool gs_greenlet_is_active(PyGreenlet *self);
 
 /* ---- capi.c ---- */

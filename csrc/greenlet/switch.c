@@ -319,9 +319,43 @@ find_run(PyGreenlet *greenlet, bool error)
     return 0;
 }
 
+/* Have thread->cxx right. */
+static void
+find_cxx(gs_thread *thread)
+{
+    static Py_ssize_t modules_then = -1;
+    if (!gs_cxxstate_is_found) {
+        /* A C++ runtime comes with an extension module.  Looking for it takes as long as a start, so it is
+         * looked for when modules have come. */
+        PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+        Py_ssize_t now = modules != NULL && PyDict_Check(modules) ? PyDict_GET_SIZE(modules) : 0;
+        if (now != modules_then) {
+            modules_then = now;
+            gs_cxxstate_find();
+        }
+    }
+    thread->cxx = gs_cxxstate_here();
+}
+
+/* From inside of a C++ `catch` block, or of a destructor while an exception passes. */
+GS_COLD static PyObject *
+switch_amid_exception(gs_thread *thread, PyGreenlet *target, gs_message message)
+{
+    gs_cxxstate *cxx = thread->cxx;
+    gs_cxxstate kept = *cxx;
+    *cxx = (gs_cxxstate){NULL, 0};
+    PyObject *result = gs_greenlet_switch(thread, target, message);
+    *cxx = kept;
+    return result;
+}
+
 PyObject *
 gs_greenlet_switch(gs_thread *thread, PyGreenlet *target, gs_message message)
 {
+    find_cxx(thread);
+    if (GS_UNLIKELY(gs_cxxstate_in_use(thread->cxx))) {
+        return switch_amid_exception(thread, target, message);
+    }
     for (bool looked = false;;) {
         PyGreenlet *chosen = choose(thread, target);
         if (chosen == NULL) {

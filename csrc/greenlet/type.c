@@ -262,17 +262,16 @@ is_running(gs_greenlet *g)
     return g->state == GS_ACTIVE && g->thread->ts != NULL && g->thread->current->pimpl == g;
 }
 
-bool
-gs_greenlet_is_dead(PyGreenlet *self)
+static bool
+is_dead(gs_greenlet *g)
 {
-    gs_greenlet *g = self->pimpl;
     return g->state == GS_DEAD || g->state == GS_DYING || (g->state == GS_ACTIVE && g->thread->ts == NULL);
 }
 
 bool
 gs_greenlet_is_active(PyGreenlet *self)
 {
-    return self->pimpl->state == GS_ACTIVE && !gs_greenlet_is_dead(self);
+    return self->pimpl->state == GS_ACTIVE && !is_dead(self->pimpl);
 }
 
 static int
@@ -285,7 +284,7 @@ static PyObject *
 greenlet_get_dead(PyGreenlet *self, void *closure)
 {
     (void)closure;
-    return PyBool_FromLong(gs_greenlet_is_dead(self));
+    return PyBool_FromLong(is_dead(self->pimpl));
 }
 
 static PyObject *
@@ -463,7 +462,7 @@ greenlet_repr(PyGreenlet *self)
     gs_thread *thread = gs_greenlet_thread(self);
     bool exited = thread != NULL && thread->ts == NULL;
     void *id = g->thread != NULL && !exited ? g->thread : NULL;
-    if (gs_greenlet_is_dead(self)) {
+    if (is_dead(g)) {
         return PyUnicode_FromFormat("<%s object at %p (otid=%p) %sdead>", name, self, id,
                                     exited ? "(thread exited) " : "");
     }
