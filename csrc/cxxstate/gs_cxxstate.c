@@ -7,6 +7,16 @@
 #include <link.h>
 #include <string.h>
 
+/* glibc 2.34 has moved these into its main library, under a new version.  The old versions are there as well;
+ * with them a core that was built on a new system runs on old ones. */
+#if defined(__GLIBC__) && defined(__x86_64__)
+__asm__(".symver dlopen, dlopen@GLIBC_2.2.5");
+__asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
+#elif defined(__GLIBC__) && defined(__aarch64__)
+__asm__(".symver dlopen, dlopen@GLIBC_2.17");
+__asm__(".symver dlsym, dlsym@GLIBC_2.17");
+#endif
+
 typedef gs_cxxstate *get_globals(void);
 
 bool gs_cxxstate_is_found;
