@@ -82,6 +82,8 @@ struct gs_thread {
     /* The native thread's.  Looked up anew by gs_greenlet_switch(), and so for each start of a greenlet:
      * valid while there is a suspended one, whose stack ties it to the native thread. */
     gs_cxxstate *cxx;
+    PyObject *hidden;    /* counted, or NULL; a `run` that another one, looked up by an attribute of that
+                          * name, has taken the place of: dropped by the next greenlet that starts */
     /* Only during a switch, from leaving one stack to arriving on the other: */
     PyGreenlet *origin;  /* who was `current`, with its count */
     gs_message message;

@@ -291,7 +291,7 @@ choose(gs_thread *thread, PyGreenlet *target)
  * have been started, or finished, or be of another thread.  Also for one that is to be thrown into, and
  * will run nothing: one without `run` is refused there too.  `error`: an exception is set, to be kept. */
 static int
-find_run(PyGreenlet *greenlet, bool error)
+find_run(gs_thread *thread, PyGreenlet *greenlet, bool error)
 {
     gs_greenlet *g = greenlet->pimpl;
     if (Py_TYPE(greenlet) == &PyGreenlet_Type && g->run != NULL) {
@@ -315,7 +315,9 @@ find_run(PyGreenlet *greenlet, bool error)
         Py_DECREF(run);
         return 0;
     }
-    Py_XSETREF(g->run, run);
+    PyObject *hidden = g->run;
+    g->run = run;
+    Py_XSETREF(thread->hidden, hidden);
     return 0;
 }
 
@@ -377,7 +379,7 @@ gs_greenlet_switch(gs_thread *thread, PyGreenlet *target, gs_message message)
             return start(thread, chosen, &message);
         }
         Py_INCREF(chosen);
-        int failed = find_run(chosen, message.kind == GS_ERROR);
+        int failed = find_run(thread, chosen, message.kind == GS_ERROR);
         /* Only if it is still the one to enter, and nobody has taken `run` away meanwhile. */
         looked = g->state == GS_NEW && g->run != NULL;
         Py_DECREF(chosen);
@@ -435,7 +437,7 @@ heir(gs_thread *thread, PyGreenlet *self, gs_message *outcome)
             if (g->state == GS_ACTIVE) {
                 break;
             }
-            failed = find_run(target, outcome->kind == GS_ERROR) < 0;
+            failed = find_run(thread, target, outcome->kind == GS_ERROR) < 0;
             if (!failed && g->state == GS_NEW && g->run != NULL) {
                 break;
             }
@@ -491,7 +493,13 @@ GS_NOINLINE static void
 begin(gs_thread *thread)
 {
     gs_pystate_start(&thread->current->pimpl->py, thread->ts);
-    thread->message = arrive(thread);
+    gs_message message = arrive(thread);
+    PyObject *hidden = thread->hidden;
+    if (GS_UNLIKELY(hidden != NULL)) {
+        thread->hidden = NULL;
+        drop(hidden, message.kind == GS_ERROR);
+    }
+    thread->message = message;
 }
 
 /* Call `run` with a first message that has arguments. */

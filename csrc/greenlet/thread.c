@@ -122,6 +122,7 @@ thread_end(PyObject *capsule)
     }
     PyMem_Free(doomed);
     Py_CLEAR(thread->tracer);
+    Py_CLEAR(thread->hidden);
     thread->main = NULL;
     thread->current = NULL;
     Py_DECREF(current);

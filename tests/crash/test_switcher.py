@@ -37,6 +37,23 @@ PROGRAMS = {
             nested = [nested, Switcher() if i % 1000 == 0 else None]
         del nested
     """,
+    "crash 3: a run that another one hides switches when it goes": """
+        class Hidden:
+            def __del__(self):
+                trail.append('gone in' if getcurrent() is g else 'gone outside')
+                main.switch('from the hidden one')
+        class G(greenlet):
+            def __getattribute__(self, name):
+                return ran if name == 'run' else greenlet.__getattribute__(self, name)
+        def ran(*arguments):
+            trail.append(arguments)
+        trail = []
+        g = G(Hidden())
+        assert g.switch(1, 2) == 'from the hidden one'
+        assert trail == ['gone in'] and g, trail
+        g.switch()
+        assert trail == ['gone in', (1, 2)] and g.dead, trail
+    """,
     "crash 2: code that runs in the middle of a switch": """
         import gc, weakref
         gc.set_threshold(1)
@@ -190,3 +207,26 @@ def test_program(name: str, run_python: Any) -> None:
     if name.startswith("crash 4: exit with"):
         assert "atexit fine" in outcome.stdout
     assert outcome.stderr == ""
+
+
+@pytest.mark.parametrize("used", ["", "greenlet(main.switch).switch()"])
+def test_crash_4_getcurrent_while_finalising(used: str, run_python: Any) -> None:
+    program = f"""
+        import gc, os
+        from greenswitch import greenlet, getcurrent
+        gc.disable()
+        if {used!r}:
+            main = getcurrent()
+            exec({used!r})
+        class Late:
+            def __del__(self, getcurrent=getcurrent, write=os.write):
+                try:
+                    write(1, repr(getcurrent()).encode())
+                except RuntimeError as error:
+                    write(1, str(error).encode())
+        late = Late()
+        late.cycle = late
+        del late
+    """
+    outcome = run_python(dedent(program)).check()
+    assert (outcome.stdout, outcome.stderr) == ("greenlet is being finalized", "")
