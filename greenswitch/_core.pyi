@@ -1,5 +1,6 @@
-"""The types of the C extension: greenlet's names, and nothing else."""
+"""The types of the C extension: the names of greenlet's, and nothing else."""
 
+import sys
 from collections.abc import Callable
 from contextvars import Context
 from types import FrameType, TracebackType
@@ -47,3 +48,19 @@ def gettrace() -> Any: ...
 # Capsules, both over the same table: typeshed has a name for their type from CPython 3.13 on only.
 _C_API: object
 _greenlet_C_API: object
+
+# What greenlet's own tests look at.
+CLOCKS_PER_SEC: int
+GREENLET_USE_CONTEXT_VARS: int
+GREENLET_USE_GC: int
+GREENLET_USE_STANDARD_THREADING: int
+GREENLET_USE_TRACING: int
+
+def enable_optional_cleanup(enabled: object, /) -> None: ...
+def get_clocks_used_doing_optional_cleanup() -> int | None: ...
+def get_pending_cleanup_count() -> int: ...
+def get_total_main_greenlets() -> int: ...
+def set_thread_local(key: object, value: object, /) -> None: ...
+
+if sys.version_info < (3, 13):
+    def get_tstate_trash_delete_nesting() -> int: ...

@@ -8,6 +8,7 @@
  *   switch.c   the way from one greenlet into another
  *   type.c     the Python type
  *   capi.c     the C API for other extension modules
+ *   probes.c   what greenlet's tests look at
  *   module.c   the Python module
  *
  * The GIL guards everything here.
@@ -227,6 +228,7 @@ GS_HIDDEN int gs_type_setup(void);
  * NULL.  -1 with TypeError if they stand for none. */
 GS_HIDDEN int gs_raise(PyObject *type, PyObject *value, PyObject *traceback);
 GS_HIDDEN PyGreenlet *gs_greenlet_new_main(gs_thread *thread);
+GS_HIDDEN extern Py_ssize_t gs_main_count; /* of main greenlets that are not deallocated */
 
 /* greenlet(): of the very type, without `run`, a child of the current greenlet. */
 GS_HIDDEN PyGreenlet *gs_greenlet_new(void);
@@ -244,5 +246,10 @@ GS_HIDDEN bool gs_greenlet_is_active(PyGreenlet *self);
 
 /* Put the capsules of the C API into the module. */
 GS_HIDDEN int gs_capi_add(PyObject *module);
+
+/* ---- probes.c ---- */
+
+/* Put them into the module. */
+GS_HIDDEN int gs_probes_add(PyObject *module);
 
 #endif

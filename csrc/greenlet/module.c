@@ -120,6 +120,9 @@ module_exec(PyObject *module)
         || add_functions_to_type(module) < 0 || gs_capi_add(module) < 0) {
         return -1;
     }
+    if (gs_probes_add(module) < 0) {
+        return -1;
+    }
     return PyModule_AddObjectRef(module, "greenlet", (PyObject *)&PyGreenlet_Type);
 }
 

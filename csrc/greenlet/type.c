@@ -43,12 +43,15 @@ greenlet_alloc(PyTypeObject *type)
     return self;
 }
 
+Py_ssize_t gs_main_count;
+
 PyGreenlet *
 gs_greenlet_new_main(gs_thread *thread)
 {
     PyGreenlet *self = greenlet_alloc(&PyGreenlet_Type);
     if (self != NULL) {
         self->pimpl->is_main = true;
+        gs_main_count++;
         self->pimpl->state = GS_ACTIVE;
         self->pimpl->thread = gs_thread_retain(thread);
     }
@@ -235,6 +238,7 @@ greenlet_dealloc(PyGreenlet *self)
     }
     Py_CLEAR(self->dict);
     if (g != NULL) {
+        gs_main_count -= g->is_main;
         if (g->state == GS_ACTIVE && !g->is_main) {
             gs_thread_delist(g->thread, self);
             gs_pystate_abandon(&g->py);

@@ -157,4 +157,19 @@ gs_py_is_finalizing(void)
 #endif
 }
 
+/* How deep the thread is in deallocations that the trashcan counts; -1 where it does not count: from 3.13
+ * on it goes by the depth of C recursion. */
+static inline int
+gs_py_trash_nesting(PyThreadState *ts)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    return ts->trash_delete_nesting;
+#elif PY_VERSION_HEX < 0x030D0000
+    return ts->trash.delete_nesting;
+#else
+    (void)ts;
+    return -1;
+#endif
+}
+
 #endif
