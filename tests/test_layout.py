@@ -55,6 +55,8 @@ DYNAMIC_IMPORTS: dict[tuple[str, str], str] = {
     ("monkey", "get_original"): "its caller names the module",
     ("hub", "_resolve"): "the thread pool and the resolver, which stand above the hub, are its settings",
     ("bench", "find_peer"): "greenlet is measured beside us where it is installed",
+    ("compat", "create_module"): "the modules that have two names are in the table",
+    ("compat", "find_distributions"): "importlib.metadata, which asks, costs more than all of compat",
 }
 
 # Which folders of csrc/ a file of a folder may include from, besides its own.
