@@ -21,7 +21,7 @@ python = $(VENV)/bin/python -I
 pip = $(python) -m pip --disable-pip-version-check
 
 .NOTPARALLEL:
-.PHONY: help demo test matrix test-c test-aarch64 lint bench clean
+.PHONY: help demo test matrix test-c test-aarch64 lint bench conformance clean
 
 help:
 	@echo 'make demo          build and install into $(VENV), run the examples, show what they showed'
@@ -31,6 +31,7 @@ help:
 	@echo 'make test-aarch64  the same tests, cross-compiled and under qemu'
 	@echo 'make lint          ruff and mypy'
 	@echo 'make bench         the microbenchmarks'
+	@echo "make conformance   how greenlet's own tests end on greenlet and on greenswitch"
 	@echo 'make clean         remove all that these have made'
 
 demo: $(VENV)/.installed
@@ -54,6 +55,9 @@ lint: $(VENV)/.extra
 
 bench: $(VENV)/.extra $(VENV)/.installed
 	@$(python) -m greenswitch.bench
+
+conformance: $(VENV)/.extra $(VENV)/.installed
+	@$(python) tests/conformance
 
 clean:
 	rm -rf .venv .venv-3.* build dist wheelhouse *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,58 @@
+"""Run the tests of one module and write down how each one ended: `record.py MODULE FILE`.
+
+What belongs here: what runs in the process that is tested, which may end at any moment, so every line is
+written at once. What never does: imports beyond the standard library's, and judging the results (`expected`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unittest
+from typing import Any, TextIO
+
+
+class Recorder(unittest.TestResult):
+    """Writes [test, status, text] per test, with the status "started" before the others."""
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__()
+        self.file = file
+
+    def write(self, test: unittest.TestCase, status: str, text: str = "") -> None:
+        print(json.dumps([test.id(), status, text]), file=self.file, flush=True)
+
+    def startTest(self, test: unittest.TestCase) -> None:
+        super().startTest(test)
+        self.write(test, "started")
+
+    def addSuccess(self, test: unittest.TestCase) -> None:
+        self.write(test, "passed")
+
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
+        self.write(test, "skipped", reason)
+
+    def addFailure(self, test: unittest.TestCase, error: Any) -> None:
+        self.write(test, "failed", self._exc_info_to_string(error, test))  # type: ignore[attr-defined]
+
+    addError = addFailure
+
+    def addSubTest(self, test: unittest.TestCase, subtest: unittest.TestCase, error: Any) -> None:
+        if error is not None:
+            self.addFailure(test, error)
+
+    def addExpectedFailure(self, test: unittest.TestCase, error: Any) -> None:
+        self.write(test, "passed")
+
+    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
+        self.write(test, "failed", "passed, and is marked as one that fails")
+
+
+def main(module: str, path: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        tests = unittest.defaultTestLoader.loadTestsFromName(module)
+        tests.run(Recorder(file))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

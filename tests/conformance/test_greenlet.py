@@ -1,0 +1,114 @@
+"""greenlet's own tests, run on greenswitch under the name `greenlet` (spec D2): what must pass passes, and
+what does not is in the table `expected`, with the reason.
+
+What belongs here: the comparison with the table, and proof that it is greenswitch which is tested. What never
+does: how the tests are run (`peers`).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import expected
+import peers
+import pytest
+
+VERSION = sys.version_info[:2]
+NEEDED = ("greenlet", "objgraph", "psutil")
+missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+installed = None if "greenlet" in missing else importlib.metadata.version("greenlet")
+
+pytestmark = [
+    pytest.mark.skipif(bool(missing), reason=f"not installed, so greenlet's tests cannot run: {missing}"),
+    pytest.mark.skipif(installed not in (None, "3.5.6"), reason="the table is for greenlet 3.5.6's tests"),
+]
+
+TIGHT = [test for file in expected.FILES for test in expected.names(expected.TIGHT, file, VERSION)]
+
+
+@pytest.fixture(scope="module")
+def all_results() -> dict[str, peers.Results]:
+    return peers.run(expected.FILES, True)
+
+
+def test_the_table_has_all_files() -> None:
+    assert sorted(peers.files()) == sorted([*expected.FILES, *expected.LEFT_OUT])
+
+
+@pytest.mark.parametrize("file", expected.FILES)
+def test_file(all_results: dict[str, peers.Results], file: str) -> None:
+    results = all_results[file]
+    unexpected = []
+    tables = {"failed": expected.FAILED, "skipped": expected.SKIPPED, "tight": expected.TIGHT}
+    allowed = {status: expected.names(rows, file, VERSION) for status, rows in tables.items()}
+    for test, ended in results.items():
+        if ended.status != "passed" and test not in allowed[ended.status]:
+            unexpected.append(f"{test} {ended.status}: {ended.text}")
+        elif ended.status == "passed" and test in allowed["failed"]:
+            unexpected.append(f"{test} passed: its row is to go")
+    named = {test for tests in allowed.values() for test in tests}
+    unexpected += [f"{test} is in the table and not in the file" for test in named - results.keys()]
+    if len(results) != expected.FILES[file]:
+        unexpected.append(f"{len(results)} tests ran and the table has {expected.FILES[file]}")
+    assert not unexpected, "\n\n".join(unexpected)
+
+
+@pytest.mark.parametrize("test", TIGHT)
+def test_without_asking_for_the_leak(test: str) -> None:
+    """What these tests do besides leaking works."""
+    assert {name: ended.status for name, ended in peers.run_file(test, True, leaks=False).items()} == {
+        test: "passed"
+    }
+
+
+def test_enough_of_them_pass(all_results: dict[str, peers.Results]) -> None:
+    """So that the table of failures cannot grow without anybody noticing."""
+    statuses = [ended.status for results in all_results.values() for ended in results.values()]
+    ran = len(statuses) - statuses.count("skipped")
+    assert (statuses.count("passed") + statuses.count("tight")) / ran >= 0.95
+
+
+def test_unittest_from_the_command_line(tmp_path: Path) -> None:
+    """The documented command."""
+    outcome = subprocess.run(
+        peers.command(True, "-m", "unittest", "greenlet.tests.test_weakref", "greenlet.tests.test_throw"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stderr.endswith("\nOK\n") and "Ran 10 tests" in outcome.stderr
+
+
+@pytest.mark.parametrize("on_greenswitch", [True, False])
+def test_children_of_the_tests_run_on_the_same(tmp_path: Path, on_greenswitch: bool) -> None:
+    """Many of greenlet's tests look at what a child process says: a script that their `run_script` starts, or
+    a program given with -c."""
+    script = tmp_path / "script.py"
+    program = "import greenlet; print(greenlet.greenlet.__module__, greenlet._C_API)"
+    script.write_text(program, encoding="utf-8")
+    parent = tmp_path / "parent.py"
+    parent.write_text(
+        "import subprocess, sys\nfrom greenlet.tests import TestCase\n"
+        f"print(TestCase().run_script({str(script)!r}), end='')\n"
+        "program = 'import greenlet; print(greenlet.GreenletExit.__module__)'\n"
+        "print(subprocess.check_output([sys.executable, '-c', program], text=True), end='')\n",
+        encoding="utf-8",
+    )
+    outcome = subprocess.run(
+        peers.command(on_greenswitch, str(parent)),
+        env=peers.environment(on_greenswitch),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    name = "greenswitch" if on_greenswitch else "greenlet"
+    lines = outcome.stdout.splitlines()
+    assert lines[0].startswith(f'{name} <capsule object "greenlet._C_API"'), outcome
+    assert lines[1:] == [name], outcome
