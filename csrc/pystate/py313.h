@@ -29,7 +29,7 @@ static inline int
 gs_pystate_suspend(gs_pystate *s, PyThreadState *ts, const char *stop)
 {
     s->current_frame = ts->current_frame;
-    if (gs_entryframes_bypass(&s->entryframes, s->current_frame, stop) < 0) {
+    if (gs_entryframes_bypass(&s->entryframes, &s->current_frame, stop) < 0) {
         return -1;
     }
     s->context = ts->context;

@@ -135,6 +135,42 @@ PROGRAMS = {
         for f in frames:
             f.f_back, f.f_locals, f.f_lineno
     """,
+    "crash 6: frames of a main that is suspended while the locals of a function die": """
+        # The function was called from C, so that the interpreter is between two frames of Python then.
+        def overwrite(n):
+            return max([n], key=lambda n: overwrite(n - 1) if n else 0)
+        def names(frame):
+            overwrite(30)
+            found = []
+            while frame is not None:
+                found.append(frame.f_code.co_name)
+                frame = frame.f_back
+            return found
+        def wait():
+            try:
+                main.switch()
+            except GreenletExit:
+                seen.append(names(main.gr_frame))
+        def look():
+            main.switch()
+            seen.append(names(main.gr_frame))
+            main.switch()
+        class Switcher:
+            def __del__(self):
+                looking.switch()
+        def killed_by_a_local(_):
+            g = waiting.pop()
+        def switched_by_a_local(_):
+            switcher = Switcher()
+        def run(function):
+            sorted([1], key=function)
+        seen, waiting, looking = [], [greenlet(wait)], greenlet(look)
+        waiting[0].switch()
+        looking.switch()
+        run(killed_by_a_local)
+        run(switched_by_a_local)
+        assert seen == [['run', '<module>'], ['__del__', 'run', '<module>']], seen
+    """,
     "crash 7: the tracer that is set already": """
         from greenswitch import settrace, gettrace
         def tracer(event, pair): pass
