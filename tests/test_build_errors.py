@@ -121,7 +121,7 @@ build_ext.finalize_options = finalize_options
     ("macros", "sentence"),
     [
         ({"PY_VERSION_HEX": "0x030918F0"}, "greenswitch needs CPython 3.10 or newer."),
-        ({"PY_VERSION_HEX": "0x03FF00F0"}, "This CPython is newer than 3.13, the newest that this version"),
+        ({"PY_VERSION_HEX": "0x03FF00F0"}, "This CPython is newer than 3.15, the newest that this version"),
         ({"PY_VERSION_HEX": "0x030D00F0", "Py_GIL_DISABLED": "1"}, "does not support free-threaded CPython"),
         ({"PY_VERSION_HEX": "0x030A00F0", "PYPY_VERSION": '"7.3"'}, "greenswitch is for CPython: PyPy has"),
     ],

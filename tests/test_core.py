@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import os
 import sys
 import threading
 import traceback
@@ -668,6 +669,36 @@ def test_the_frames_of_a_suspended_main() -> None:
     main = getcurrent()
     found = through_c(lambda: greenlet(look).switch(), 5)
     assert "test_the_frames_of_a_suspended_main" in found and found.count("through_c") == 6
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="only CPython 3.15's profiler asks for the last frame")
+def test_a_sampling_profiler_sees_all_frames() -> None:
+    """It refuses a stack of frames that does not end in the thread's base frame, as CPython's own do."""
+    unwinder = pytest.importorskip("_remote_debugging").RemoteUnwinder
+    wait = getcurrent().switch
+
+    def sample() -> list[str]:
+        (interpreter,) = unwinder(os.getpid()).get_stack_trace()
+        (names,) = (
+            [frame.funcname.rpartition(".")[2] for frame in thread.frame_info]
+            for thread in interpreter.threads
+            if thread.thread_id == threading.get_native_id()
+        )
+        return names
+
+    def run() -> list[str]:
+        wait()
+        return through_c(sample, 2)
+
+    try:
+        sample()
+    except PermissionError:
+        pytest.skip("this system does not let a process read its own memory as a profiler does")
+    other = greenlet(run)
+    other.switch()
+    names = other.switch()
+    assert names[0] == "sample" and names[-1] == "run", names
+    assert "test_a_sampling_profiler_sees_all_frames" in sample()
 
 
 def test_depth_belongs_to_the_greenlet() -> None:

@@ -6,8 +6,8 @@
  * `previous` from a frame of this greenlet - f_back, traceback printing, gr_frame - would read it.
  *
  * Every such walk passes over entry frames.  So while a greenlet is suspended, each frame that is linked
- * to an entry frame is linked to the Python frame behind it, and before the greenlet runs again the links are
- * put back.  There are as many links to mend as there are calls from C into Python on the greenlet's
+ * to an entry frame is linked to the Python frame behind it, and before the greenlet runs again the links
+ * are put back.  There are as many links to mend as there are calls from C into Python on the greenlet's
  * stack, one for most; finding them is a walk over the frames.  That walk is most of what a switch costs
  * in deep recursion, so it reads no more of a frame than `previous`: entry frames are first told from others
  * by their address, between our own frame and the end of the greenlet's C stack.
@@ -19,7 +19,7 @@
  * Rejected: a permanent link to a copy of the entry frame on the heap.  It needs no mending, but in 3.12
  * and 3.13 the interpreter knows the frame at which an exception leaves it by the address of that very
  * variable (`frame == &entry_frame` after exit_unwind in Python/ceval.c), so that an exception would run
- * on into the copy.
+ * on into the copy; and builds of 3.14 and 3.15 with assertions insist on the address.
  */
 #ifndef GS_ENTRYFRAMES_H
 #define GS_ENTRYFRAMES_H
@@ -45,7 +45,11 @@ typedef struct gs_entryframes {
 static inline bool
 gs_frame_is_entry(const _PyInterpreterFrame *frame)
 {
+#if PY_VERSION_HEX < 0x030E0000
     return frame->owner == FRAME_OWNED_BY_CSTACK;
+#else
+    return frame->owner >= FRAME_OWNED_BY_INTERPRETER;
+#endif
 }
 
 static inline void

@@ -6,7 +6,8 @@
  *
  * Each CPython version has one header, py3XX.h, which defines `struct gs_pystate` and the inline
  * functions below.  Where two versions share a mechanism, it has a header of its own: datastack.h (the
- * interpreter's frame stack, 3.11 on) and entryframes.h (3.12 on).
+ * interpreter's frame stack, 3.11 on), entryframes.h (3.12 on) and executor.h (the just-in-time compiler,
+ * 3.14 on).
  *
  * The contract; `ts` is the calling thread's state, and no Python code runs inside any of these unless
  * it is said:
@@ -78,8 +79,12 @@ extern struct _gil_runtime_state *gs_py_gil __attribute__((visibility("hidden"))
 #include "pystate/py312.h"
 #elif PY_VERSION_HEX < 0x030E0000
 #include "pystate/py313.h"
+#elif PY_VERSION_HEX < 0x030F0000
+#include "pystate/py314.h"
+#elif PY_VERSION_HEX < 0x03100000
+#include "pystate/py315.h"
 #else
-#error "This CPython is newer than 3.13, the newest that this version of greenswitch knows: install a newer greenswitch."
+#error "This CPython is newer than 3.15, the newest that this version of greenswitch knows: install a newer greenswitch."
 #endif
 
 extern int gs_py_setup(void) __attribute__((visibility("hidden")));

@@ -6,7 +6,9 @@
 #define Py_BUILD_CORE
 #undef _PyGC_FINALIZED /* 3.10 and 3.11 define it in a public header and again in an internal one */
 #include <internal/pycore_interp.h>
-#if PY_VERSION_HEX >= 0x030B0000
+#if PY_VERSION_HEX >= 0x030E0000
+#include <internal/pycore_interpframe_structs.h>
+#elif PY_VERSION_HEX >= 0x030B0000
 #include <internal/pycore_frame.h>
 #endif
 #undef Py_BUILD_CORE

@@ -5,6 +5,7 @@ The numbers are those of the list of crashes that greenlet had to fix.
 
 from __future__ import annotations
 
+import sys
 from textwrap import dedent
 from typing import Any
 
@@ -266,3 +267,85 @@ def test_crash_4_getcurrent_while_finalising(used: str, run_python: Any) -> None
     """
     outcome = run_python(dedent(program)).check()
     assert (outcome.stdout, outcome.stderr) == ("greenlet is being finalized", "")
+
+
+# Machine code of a loop is freed when it is no longer valid and no thread is running it.  `waits` is
+# suspended in such code, again and again, while main throws away what has been compiled so far, `waits` too.
+SUSPENDED_IN_MACHINE_CODE = """
+import _opcode, gc, sys
+COUNTS = "def count(n):\\n for i in range(n): pass"
+WAITS = {
+    "a loop": "for i in range(n): total += i; switch()",
+    "a branch of a loop": '''
+for i in range(n):
+    if i % 2:
+        total += i
+        switch()
+    else:
+        total += i + 1 - 1
+        switch()
+''',
+    "what a loop calls": "for i in range(n): total += max([i], key=lambda i: (switch(), i)[1])",
+}
+
+def make(name, source):
+    functions = {}
+    exec(source, functions)
+    return functions[name]
+
+def is_compiled(code):
+    for offset in range(0, len(code.co_code), 2):
+        try:
+            return _opcode.get_executor(code, offset).is_valid()
+        except ValueError:
+            pass
+    return False
+
+def throw_away():
+    sys.settrace(lambda *_: None)
+    sys.settrace(None)
+
+def compile_others():
+    for i in range(150):
+        make("count", COUNTS)(6_000)
+
+def run(body):
+    inner = [" " + line for line in ["total = 0", *body.splitlines(), "return total"]]
+    waits = make("waits", "\\n".join(["def waits(n, switch):", *inner]))
+    g, dropped = greenlet(waits), greenlet(waits)
+    compiled = 0
+    for other in g, dropped:
+        other.switch(20_000, main.switch)
+        for i in range(9_000):
+            other.switch()
+    for turn in range(8):
+        compiled += is_compiled(waits.__code__)
+        throw_away()
+        compile_others()
+        throw_away()
+        compile_others()
+        gc.collect()
+        for i in range(1_000):
+            g.switch()
+        if turn == 3:
+            del dropped, other
+    while g:
+        total = g.switch()
+    assert total == sum(range(20_000)), total
+    assert compiled, "no machine code was thrown away"
+
+for kind in WAITS:
+    run(WAITS[kind])
+    print(kind)
+"""
+
+
+@pytest.mark.skipif(
+    not getattr(getattr(sys, "_jit", None), "is_available", bool)(),
+    reason="this interpreter has no just-in-time compiler",
+)
+def test_suspended_in_machine_code(run_python: Any) -> None:
+    """Crash 10: with PYTHON_JIT=1."""
+    outcome = run_python(PRELUDE + SUSPENDED_IN_MACHINE_CODE, environment={"PYTHON_JIT": "1"}).check()
+    assert outcome.stdout.splitlines() == ["a loop", "a branch of a loop", "what a loop calls"]
+    assert outcome.stderr == ""
