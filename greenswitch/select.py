@@ -11,6 +11,7 @@ tells is only a hint to ask again.
 from __future__ import annotations
 
 import select as _stdlib
+import sys
 from collections.abc import Callable, Iterable
 from operator import index as _index
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _POLLRDHUP = int(getattr(_stdlib, "POLLRDHUP", 0))
+_ANY_REAL = sys.version_info >= (3, 15)
+"""Whether timeouts may be fractions and decimal numbers too."""
+
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
 
@@ -165,8 +169,8 @@ def _fileno(source: Any) -> int:
 
 
 def _number(timeout: Any, complaint: str) -> float:
-    if isinstance(timeout, float):
-        return timeout
+    if isinstance(timeout, float) or (_ANY_REAL and hasattr(timeout, "__float__")):
+        return float(timeout)
     try:
         return float(_index(timeout))
     except TypeError:

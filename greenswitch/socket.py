@@ -108,6 +108,9 @@ _MSG_AT_ONCE = int(getattr(_stdlib, "MSG_DONTWAIT", 0)) | int(getattr(_stdlib, "
 _MSG_BESIDE = int(_stdlib.MSG_OOB) | int(getattr(_stdlib, "MSG_ERRQUEUE", 0))
 """Reads that do not take from the ordinary queue: "would block" says nothing about it."""
 
+_ANY_REAL = sys.version_info >= (3, 15)
+"""Whether timeouts may be fractions and decimal numbers too."""
+
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.02
 """Seconds between two tries where the system refuses for the moment and has no event for the end of it."""
@@ -153,6 +156,8 @@ def _seconds(value: float | None) -> float | None:
     """A timeout as the standard socket takes it: None, or a number that is not negative."""
     if value is None:
         return None
+    if _ANY_REAL and hasattr(value, "__float__"):
+        value = float(value)
     seconds = value if isinstance(value, float) else float(_index(value))
     if seconds != seconds:
         raise ValueError("Invalid value NaN (not a number)")

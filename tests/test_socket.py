@@ -22,6 +22,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -1103,6 +1104,7 @@ BAD_USES: dict[str, Callable[[Any], object]] = {
     "recv_into too small": lambda m: fresh(m, lambda s: s.recv_into(bytearray(2), 3)),
     "negative timeout": lambda m: fresh(m, lambda s: s.settimeout(-1)),
     "timeout of text": lambda m: fresh(m, lambda s: s.settimeout("1")),
+    "timeout of a fraction": lambda m: fresh(m, lambda s: (s.settimeout(Fraction(1, 2)), s.gettimeout())),
     "timeout of nan": lambda m: fresh(m, lambda s: s.settimeout(float("nan"))),
     "huge timeout": lambda m: fresh(m, lambda s: s.settimeout(1e300)),
     "infinite timeout": lambda m: fresh(m, lambda s: s.settimeout(float("inf"))),
