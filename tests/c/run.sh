@@ -19,7 +19,8 @@ run_all() {
     for source in tests/c/test_*.c; do
         name=$(basename "$source" .c)
         # shellcheck disable=SC2086
-        if "$@" $flags -o "$work/$name" "$source" csrc/stack/*.c csrc/switch/*.S -lm -lpthread &&
+        if "$@" $flags -o "$work/$name" "$source" \
+            csrc/bench/gs_bench.c csrc/stack/*.c csrc/switch/*.S -lm -lpthread &&
             timeout 120 $runner "$work/$name"; then
             echo "ok      $name  $label"
         else
