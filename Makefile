@@ -75,7 +75,7 @@ $(MADE):
 			'(the package is python3-venv on Debian and Ubuntu)' >&2; exit 1; }
 	@echo "making $(VENV) with Python $(PYTHON_VERSION)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(pip) install -qq 'setuptools>=77.0.3'
+	@$(pip) install -qq 'setuptools>=77.0.3' 'cython>=3.1'
 	@touch $@
 
 # setup.py compiles first and by itself: what it has to say about this machine is then said without pip's
