@@ -1,6 +1,6 @@
 """The command line of the microbenchmarks, and their table.
 
-What belongs here: options, how often to measure, printing.  What never does: what is measured.
+What belongs here: options, how long to measure, printing.  What never does: what is measured.
 """
 
 from __future__ import annotations
@@ -12,26 +12,54 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from greenswitch import __version__, _core
-from greenswitch.bench import switcher
+from greenswitch.bench import compiled, memory, switcher
+from greenswitch.bench.timing import Benchmark, measure
 
-RUNS = 7
-QUICK_RUNS = 3
-QUICK_SHARE = 10
+US = "greenswitch"
 PEER = "greenlet"
+TIMED = (*compiled.BENCHMARKS, *switcher.BENCHMARKS)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure."""
+
+    runs: int
+    seconds: float
+    """Of each run."""
+
+    suspended: int
+    """Greenlets whose memory is measured."""
+
+
+FULL = Effort(runs=9, seconds=0.05, suspended=memory.COUNT)
+QUICK = Effort(runs=3, seconds=0.01, suspended=memory.COUNT // 10)
+
+
+class Impossible(Exception):
+    """Why nothing can be measured, in a sentence."""
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    names = [benchmark.name for benchmark in switcher.TIMED] + [switcher.MEMORY_NAME]
+    families = dict.fromkeys(benchmark.family for benchmark in TIMED)
     parser = argparse.ArgumentParser(
         prog="python -m greenswitch.bench",
         description="Times the stack switcher, beside greenlet where it is installed.",
     )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
-    parser.add_argument("--only", metavar="NAME", choices=names, help="one of: " + ", ".join(names))
+    parser.add_argument(
+        "--only",
+        metavar="NAME",
+        choices=[*families, *(benchmark.name for benchmark in TIMED), memory.NAME],
+        help=f"one of {', '.join(families)}, {memory.NAME}; or one row, like depth-50",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the figures there as well")
     return parser.parse_args(arguments)
 
@@ -44,37 +72,17 @@ def find_peer() -> tuple[Any, str] | None:
         return None
 
 
-def measure_times(
-    benchmark: switcher.Benchmark, modules: dict[str, Any], quick: bool
-) -> dict[str, list[float]]:
-    """Nanoseconds of several runs, turn and turn about so that a noisy moment hits all alike."""
-    count = benchmark.count // QUICK_SHARE if quick else benchmark.count
-    seen: dict[str, list[float]] = {name: [] for name in modules}
-    for module in modules.values():
-        benchmark.function(module, count // 10)
-    for _ in range(QUICK_RUNS if quick else RUNS):
-        for name, module in modules.items():
-            seen[name].append(benchmark.function(module, count) * 1e9)
-    return seen
-
-
-def measure_memory(modules: dict[str, Any], quick: bool) -> dict[str, list[float]]:
-    count = switcher.MEMORY_COUNT // QUICK_SHARE if quick else switcher.MEMORY_COUNT
-    return {name: [switcher.memory_in_a_process(module.__name__, count)] for name, module in modules.items()}
-
-
-def show(name: str, text: str, unit: str, seen: dict[str, list[float]]) -> dict[str, Any]:
-    """Print one row; return it as data."""
-    row: dict[str, Any] = {"name": name, "text": text, "unit": unit}
-    cells = []
-    for who, values in seen.items():
-        row[who] = {"best": min(values), "median": statistics.median(values)}
-        cells.append(f"{min(values):10,.1f} {statistics.median(values):10,.1f}")
-    if PEER in seen:
-        row["ratio"] = min(seen["greenswitch"]) / min(seen[PEER])
-        cells.append(f"{row['ratio']:8.3f}  (1/{1 / row['ratio']:.1f})")
-    print(f"{text:32} {unit:5} " + "  ".join(cells), flush=True)
-    return row
+def find_processor() -> str:
+    """The processor's model, as far as the kernel tells."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                key, _, value = line.partition(":")
+                if key.strip() == "model name":
+                    return value.strip()
+    except OSError:
+        pass
+    return platform.machine()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,47 +90,111 @@ def main(arguments: list[str] | None = None) -> int:
     cpus = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cpus)})
     try:
-        figures = measure(options.only, options.quick)
-    finally:
-        os.sched_setaffinity(0, cpus)
-    if options.json:
-        try:
+        figures = measure_all(options.only, QUICK if options.quick else FULL)
+        if options.json:
             with open(options.json, "w", encoding="utf-8") as file:
                 json.dump(figures, file, indent=2)
-        except OSError as error:
-            print(f"cannot write the figures to {options.json}: {error.strerror}", file=sys.stderr)
-            return 1
+                file.write("\n")
+    except Impossible as impossible:
+        print(impossible, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"cannot write the figures to {options.json}: {error.strerror}", file=sys.stderr)
+        return 1
+    finally:
+        os.sched_setaffinity(0, cpus)
     return 0
 
 
-def measure(only: str | None, quick: bool) -> dict[str, Any]:
-    """Measure and print, row by row; return the figures."""
-    modules: dict[str, Any] = {"greenswitch": _core}
-    versions = {"greenswitch": __version__}
+def measure_all(only: str | None, effort: Effort) -> dict[str, Any]:
+    """Measure and print, row by row; the figures."""
+    chosen = [benchmark for benchmark in TIMED if only in (None, benchmark.name, benchmark.family)]
+    if compiled.MISSING is not None:
+        possible = [benchmark for benchmark in chosen if benchmark not in compiled.BENCHMARKS]
+        if chosen and not possible:
+            raise Impossible(compiled.MISSING)
+        chosen = possible
+    switchers: dict[str, Any] = {US: _core}
+    versions = {US: __version__}
     peer = find_peer()
     if peer is not None:
-        modules[PEER], versions[PEER] = peer
-    named = ", ".join(f"{name} {version}" for name, version in versions.items())
-    print(f"CPython {platform.python_version()}, {platform.platform()}, pinned to one core; {named}")
-    if peer is None:
-        print("greenlet is not installed, so there is nothing to compare with: pip install greenlet")
-    heads = "  ".join(f"{name + ': best':>10} {'median':>10}" for name in modules)
-    print(f"{'':32} {'':5} {heads}" + ("     ratio" if peer is not None else ""))
-    rows = []
-    for benchmark in switcher.TIMED:
-        if only in (None, benchmark.name):
-            seen = measure_times(benchmark, modules, quick)
-            rows.append(show(benchmark.name, benchmark.text, "ns", seen))
-    if only in (None, switcher.MEMORY_NAME):
-        seen = measure_memory(modules, quick)
-        rows.append(show(switcher.MEMORY_NAME, switcher.MEMORY_TEXT, "bytes", seen))
-    return {
+        switchers[PEER], versions[PEER] = peer
+    figures: dict[str, Any] = {
         "python": platform.python_version(),
+        "compiler": platform.python_compiler(),
+        "processor": find_processor(),
         "machine": platform.machine(),
         "system": platform.platform(),
         "versions": versions,
-        "rows": rows,
+        "runs": effort.runs,
+        "rows": [],
     }
+    show_head(figures)
+    if compiled.MISSING is not None:
+        print(compiled.MISSING)
+    for row in measure_rows(chosen, switchers, effort):
+        show(row, switchers)
+        figures["rows"].append(row)
+    if only in (None, memory.NAME):
+        row = measure_memory(switchers, effort)
+        show(row, switchers)
+        figures["rows"].append(row)
+    return figures
+
+
+def measure_rows(
+    chosen: list[Benchmark], switchers: Mapping[str, Any], effort: Effort
+) -> Iterator[dict[str, Any]]:
+    for benchmark in chosen:
+        subjects = {benchmark.alone: _core} if benchmark.alone is not None else switchers
+        seen = measure(benchmark, subjects, effort.runs, effort.seconds)
+        nanoseconds = {name: [1e9 * value for value in values] for name, values in seen.items()}
+        yield as_row(benchmark.name, benchmark.text, "ns", nanoseconds)
+
+
+def measure_memory(switchers: Mapping[str, Any], effort: Effort) -> dict[str, Any]:
+    try:
+        seen = {
+            name: [memory.memory_in_a_process(api.__name__, effort.suspended)]
+            for name, api in switchers.items()
+        }
+    except subprocess.SubprocessError as error:
+        raise Impossible(f"The process that measures memory has failed: {error}") from error
+    return as_row(memory.NAME, memory.TEXT, "bytes", seen)
+
+
+def as_row(name: str, text: str, unit: str, seen: Mapping[str, list[float]]) -> dict[str, Any]:
+    """What has been seen, as data; `ratio` is that of the best."""
+    row: dict[str, Any] = {"name": name, "text": text, "unit": unit}
+    for who, values in seen.items():
+        row[who] = {"best": min(values), "median": statistics.median(values)}
+    if US in seen and PEER in seen:
+        row["ratio"] = row[US]["best"] / row[PEER]["best"]
+    return row
+
+
+def show_head(figures: dict[str, Any]) -> None:
+    versions = figures["versions"]
+    print(", ".join(f"{name} {version}" for name, version in versions.items()), end="")
+    print(f" on CPython {figures['python']} ({figures['compiler']})")
+    print(f"{figures['processor']}, {figures['system']}, pinned to one core")
+    print(f"nanoseconds, best and median of {figures['runs']} runs")
+    if PEER not in versions:
+        print("greenlet is not installed, so there is nothing to compare with: pip install greenlet")
+    heads = "".join(f"{name:>13} {'median':>9}" for name in versions)
+    print(f"\n{'':12} {'':31}{heads}" + ("   ratio" if PEER in versions else ""))
+
+
+def show(row: dict[str, Any], switchers: Mapping[str, Any]) -> None:
+    unit = "" if row["unit"] == "ns" else f", {row['unit']}"
+    cells = [
+        f"{row[who]['best']:13,.1f} {row[who]['median']:9,.1f}"
+        for who in (*switchers, "CPython")
+        if who in row
+    ]
+    if "ratio" in row:
+        cells.append(f"{'1/' + format(1 / row['ratio'], '.1f'):>8}")
+    print(f"{row['name']:12} {row['text'] + unit:31}" + "".join(cells), flush=True)
 
 
 if __name__ == "__main__":
