@@ -10,6 +10,7 @@ typedef char unit __attribute__((vector_size(16), may_alias));
 
 enum {
     ROUND = 64,            /* buffers grow in cache lines */
+    SMALL = 1024,          /* up to this, memcpy() is the slower way to copy */
     GENEROUS = 64 * 1024,  /* a buffer below this is never given back */
 };
 
@@ -36,6 +37,10 @@ gs_slice_clear(gs_slice *slice)
 static inline void
 copy(char *restrict to, const char *restrict from, size_t size)
 {
+    if (size > SMALL) {
+        memcpy(to, from, size);
+        return;
+    }
     unit *t = (unit *)(void *)to;
     const unit *f = (const unit *)(const void *)from;
     size_t count = size / sizeof(unit);
