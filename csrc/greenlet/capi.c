@@ -38,13 +38,6 @@ capi_new(PyObject *run, PyGreenlet *parent)
     return self;
 }
 
-static PyGreenlet *
-capi_getcurrent(void)
-{
-    gs_thread *thread = gs_thread_get();
-    return thread == NULL ? NULL : (PyGreenlet *)Py_NewRef((PyObject *)thread->current);
-}
-
 static PyObject *
 capi_throw(PyGreenlet *self, PyObject *type, PyObject *value, PyObject *traceback)
 {
@@ -159,7 +152,7 @@ static PyGreenlet_Table table = {
     .Error = NULL, /* these two are made when the module is */
     .Exit = NULL,
     .New = capi_new,
-    .GetCurrent = capi_getcurrent,
+    .GetCurrent = gs_getcurrent,
     .Throw = capi_throw,
     .Switch = capi_switch,
     .SetParent = capi_setparent,

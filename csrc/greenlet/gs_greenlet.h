@@ -188,6 +188,18 @@ gs_thread_get(void)
     return thread;
 }
 
+/* What getcurrent() returns: a new reference, or NULL with an exception. */
+static inline PyGreenlet *
+gs_getcurrent(void)
+{
+    if (GS_UNLIKELY(gs_py_is_finalizing())) {
+        PyErr_SetString(PyExc_RuntimeError, "greenlet is being finalized");
+        return NULL;
+    }
+    gs_thread *thread = gs_thread_get();
+    return thread == NULL ? NULL : (PyGreenlet *)Py_NewRef((PyObject *)thread->current);
+}
+
 /* ---- switch.c ---- */
 
 /* Hand `message` to `target`, or to its nearest living parent, and suspend the current greenlet until

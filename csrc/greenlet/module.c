@@ -18,12 +18,7 @@ module_getcurrent(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    if (GS_UNLIKELY(gs_py_is_finalizing())) {
-        PyErr_SetString(PyExc_RuntimeError, "greenlet is being finalized");
-        return NULL;
-    }
-    gs_thread *thread = gs_thread_get();
-    return thread == NULL ? NULL : Py_NewRef((PyObject *)thread->current);
+    return (PyObject *)gs_getcurrent();
 }
 
 PyDoc_STRVAR(settrace_doc,
