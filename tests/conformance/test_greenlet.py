@@ -72,6 +72,29 @@ def test_enough_of_them_pass(all_results: dict[str, peers.Results]) -> None:
     assert (statuses.count("passed") + statuses.count("tight")) / ran >= 0.95
 
 
+def test_c_api_refuses_while_finalising_where_a_thread_has_greenlets(tmp_path: Path) -> None:
+    """greenlet's own test of this has no greenlet in the thread."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import gc, greenlet\nfrom greenlet.tests import _test_extension\ngc.disable()\n"
+        "main = greenlet.getcurrent()\nclass Late:\n"
+        "    def __del__(self, getcurrent=_test_extension.getcurrent_api):\n"
+        "        try:\n            print(getcurrent())\n"
+        "        except RuntimeError as error:\n            print(error)\n"
+        "late = Late()\nlate.cycle = late\ndel late\n",
+        encoding="utf-8",
+    )
+    for on_greenswitch in (False, True):
+        outcome = subprocess.run(
+            peers.command(on_greenswitch, str(script)),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (outcome.stdout, outcome.stderr) == ("greenlet is being finalized\n", "")
+
+
 def test_unittest_from_the_command_line(tmp_path: Path) -> None:
     """The documented command."""
     outcome = subprocess.run(
