@@ -1,4 +1,5 @@
-/* The names of greenlet's extension that say how it was built, and that let its tests look inside.
+/* The names of greenlet's extension that say how it was built, and that let its tests look inside; and
+ * being called by greenlet's name.
  *
  * What belongs here: what `greenlet._greenlet` has beyond greenlet's public names, with the answers that are
  * true of greenswitch.  What never does: anything that a greenlet needs to run. */
@@ -101,12 +102,38 @@ probe_get_trash_nesting(PyObject *module, PyObject *unused)
     return PyLong_FromLong(gs_py_trash_nesting(PyThreadState_Get()));
 }
 
+PyDoc_STRVAR(name_as_greenlet_doc,
+"name_as_greenlet($module, /)\n--\n\n"
+"Have the type and the exceptions say that they are greenlet's, in reprs, error messages and tracebacks.\n\n"
+"For this process, once the name greenlet stands for greenswitch in it.");
+
+static PyObject *
+probe_name_as_greenlet(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    PyGreenlet_Type.tp_name = "greenlet.greenlet";
+    PyType_Modified(&PyGreenlet_Type);
+    PyObject *name = PyUnicode_FromString("greenlet");
+    if (name == NULL) {
+        return NULL;
+    }
+    int failed = PyObject_SetAttrString(gs_error, "__module__", name) < 0
+                 || PyObject_SetAttrString(gs_exit, "__module__", name) < 0;
+    Py_DECREF(name);
+    if (failed) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef probes[] = {
     {"enable_optional_cleanup", probe_enable_optional_cleanup, METH_O, enable_optional_cleanup_doc},
     {"get_clocks_used_doing_optional_cleanup", probe_get_clocks, METH_NOARGS, get_clocks_doc},
     {"get_pending_cleanup_count", probe_get_pending_cleanup_count, METH_NOARGS,
      get_pending_cleanup_count_doc},
     {"get_total_main_greenlets", probe_get_total_main_greenlets, METH_NOARGS, get_total_main_greenlets_doc},
+    {"name_as_greenlet", probe_name_as_greenlet, METH_NOARGS, name_as_greenlet_doc},
     {"set_thread_local", probe_set_thread_local, METH_VARARGS, set_thread_local_doc},
     {NULL, NULL, 0, NULL},
 };

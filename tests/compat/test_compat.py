@@ -47,6 +47,25 @@ print(G(lambda a: main.switch(a + 1)).switch(41), greenlet.__version__, compat.i
     assert run_python(INSTALLED + program).check().stdout == "42 3.5.6 ('greenlet',)\n"
 
 
+def test_reprs_and_messages_say_greenlet(run_python: RunPython) -> None:
+    program = """
+import greenlet
+print(repr(greenlet.getcurrent()).split()[0], greenlet.greenlet, greenlet.error, greenlet.GreenletExit)
+try:
+    greenlet.greenlet(parent=3)
+except TypeError as refusal:
+    print(refusal)
+raise greenlet.error("said so")
+"""
+    outcome = run_python(INSTALLED + program)
+    assert outcome.stdout == (
+        "<greenlet.greenlet <class 'greenlet.greenlet'> <class 'greenlet.error'> "
+        "<class 'greenlet.GreenletExit'>\n"
+        "GreenletChecker: Expected any type of greenlet, not int\n"
+    )
+    assert outcome.stderr.endswith("\ngreenlet.error: said so\n")
+
+
 def test_every_name_is_there(run_python: RunPython) -> None:
     program = f"""
 import greenlet
@@ -224,7 +243,7 @@ print(pickle.loads(b'cgreenlet\\nGreenletExit\\n.') is greenlet.GreenletExit)
     assert lines[0] == "greenlet True"
     assert lines[1] == "True greenlet greenlet"
     assert lines[2] == 'True """The package `greenlet'
-    assert lines[3].startswith("<module 'greenswitch' from ") and lines[3].endswith("True")
+    assert lines[3].startswith("<module 'greenlet' from ") and lines[3].endswith("True")
     assert lines[4:] == ["True (1, 'two') True", "True"]
 
 

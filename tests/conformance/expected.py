@@ -60,11 +60,6 @@ FAILED = (
         "looks into the frame that greenlet leaks with a thread; here it has gone with the thread",
     ),
     Row(
-        "test_extension_interface",
-        "CAPITests.test_switch_kwargs",
-        "wants a TypeError with the type's name, and that is greenswitch.greenlet",
-    ),
-    Row(
         "test_leaks",
         "TestLeaks.test_untracked_memory_doesnt_increase_unfinished_thread_dealloc_in_main",
         "wants that nothing is raised in what a thread leaves suspended; here its thread raises GreenletExit",

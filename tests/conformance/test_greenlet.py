@@ -113,13 +113,13 @@ def test_children_of_the_tests_run_on_the_same(tmp_path: Path, on_greenswitch: b
     """Many of greenlet's tests look at what a child process says: a script that their `run_script` starts, or
     a program given with -c."""
     script = tmp_path / "script.py"
-    program = "import greenlet; print(greenlet.greenlet.__module__, greenlet._C_API)"
+    program = "import greenlet; print(greenlet._greenlet.__name__, greenlet._C_API)"
     script.write_text(program, encoding="utf-8")
     parent = tmp_path / "parent.py"
     parent.write_text(
         "import subprocess, sys\nfrom greenlet.tests import TestCase\n"
         f"print(TestCase().run_script({str(script)!r}), end='')\n"
-        "program = 'import greenlet; print(greenlet.GreenletExit.__module__)'\n"
+        "program = 'import greenlet; print(greenlet._greenlet.__name__)'\n"
         "print(subprocess.check_output([sys.executable, '-c', program], text=True), end='')\n",
         encoding="utf-8",
     )
@@ -131,7 +131,7 @@ def test_children_of_the_tests_run_on_the_same(tmp_path: Path, on_greenswitch: b
         text=True,
         timeout=120,
     )
-    name = "greenswitch" if on_greenswitch else "greenlet"
+    name = "greenswitch._core" if on_greenswitch else "greenlet._greenlet"
     lines = outcome.stdout.splitlines()
     assert lines[0].startswith(f'{name} <capsule object "greenlet._C_API"'), outcome
     assert lines[1:] == [name], outcome

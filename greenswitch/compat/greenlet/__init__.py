@@ -20,10 +20,15 @@ from greenswitch._core import (
     getcurrent,
     gettrace,
     greenlet,
+    name_as_greenlet,
     settrace,
 )
 from greenswitch._core import _greenlet_C_API as _C_API
 from greenswitch.compat.table import ALIASES
+
+# What programs print, log and match: the names that greenlet's own type and exceptions have.
+name_as_greenlet()
+del name_as_greenlet
 
 __version__ = ALIASES["greenlet"].version
 
