@@ -6,9 +6,12 @@ from contextvars import Context
 from types import FrameType, TracebackType
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 class error(Exception): ...
 class GreenletExit(BaseException): ...
 
+@disjoint_base
 class greenlet:
     """A machine stack of its own inside the thread that made it."""
 
