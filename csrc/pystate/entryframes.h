@@ -12,9 +12,9 @@
  * in deep recursion, so it reads no more of a frame than `previous`: entry frames are first told from others
  * by their address, between our own frame and the end of the greenlet's C stack.
  *
- * The current frame itself is an entry frame while the locals of the function that C code called die, and
- * is the link of another entry frame if code that runs then is called from C.  So the greenlet's pointer to
- * its current frame is one of the links, and there may be several entry frames in a row.
+ * The current frame itself is an entry frame while the locals of a function that C code called die: its own
+ * frame is unlinked before.  What dies may switch, and may call Python code that switches, behind whose frame
+ * there are two entry frames in a row then.
  *
  * Rejected: a permanent link to a copy of the entry frame on the heap.  It needs no mending, but in 3.12
  * and 3.13 the interpreter knows the frame at which an exception leaves it by the address of that very
@@ -29,8 +29,8 @@
 #include "pystate/internal.h"
 
 typedef struct gs_link {
-    _PyInterpreterFrame **place; /* `previous` of a frame, or the pointer to the current frame */
-    _PyInterpreterFrame *entry;  /* what stands there while the greenlet runs; on its C stack */
+    _PyInterpreterFrame *frame;
+    _PyInterpreterFrame *entry; /* what frame->previous is while the greenlet runs; on its C stack */
 } gs_link;
 
 enum { GS_LINKS_INLINE = 2 };
@@ -52,35 +52,43 @@ gs_frame_is_entry(const _PyInterpreterFrame *frame)
 #endif
 }
 
+/* `frame`, or if that is an entry frame the nearest Python frame behind it; NULL: there is none. */
+static inline _PyInterpreterFrame *
+gs_frame_of_python(_PyInterpreterFrame *frame)
+{
+    while (__builtin_expect(frame != NULL && gs_frame_is_entry(frame), 0)) {
+        frame = frame->previous;
+    }
+    return frame;
+}
+
 static inline void
 gs_link_mend(const gs_link *link)
 {
-    *link->place = link->entry;
+    link->frame->previous = link->entry;
 }
 
-/* Have `place` point past the entry frames that it points to. */
-static inline void
-gs_link_bypass(gs_link *link, _PyInterpreterFrame **place)
+/* Pass over the entry frames behind `frame`; the Python frame that lies behind them. */
+static inline _PyInterpreterFrame *
+gs_link_bypass(gs_link *link, _PyInterpreterFrame *frame)
 {
-    _PyInterpreterFrame *frame = *place;
-    link->place = place;
-    link->entry = frame;
-    do {
-        frame = frame->previous;
-    } while (frame != NULL && gs_frame_is_entry(frame));
-    *place = frame;
+    link->frame = frame;
+    link->entry = frame->previous;
+    return frame->previous = gs_frame_of_python(link->entry->previous);
 }
 
-/* The nearest place that points to an entry frame, from `place` on; NULL: none.  The C stack lies between
+/* The nearest frame that is linked to an entry frame, from `frame` on; NULL: none.  The C stack lies between
  * `low` and `stop`; in main greenlets other memory may, too. */
-static inline _PyInterpreterFrame **
-gs_entryframes_next(_PyInterpreterFrame **place, const char *low, const char *stop)
+static inline _PyInterpreterFrame *
+gs_entryframes_next(_PyInterpreterFrame *frame, const char *low, const char *stop)
 {
     size_t size = (size_t)(stop - low);
-    for (_PyInterpreterFrame *frame; (frame = *place) != NULL; place = &frame->previous) {
-        if ((size_t)((char *)frame - low) < size && gs_frame_is_entry(frame)) {
-            return place;
+    while (frame != NULL) {
+        _PyInterpreterFrame *previous = frame->previous;
+        if ((size_t)((char *)previous - low) < size && gs_frame_is_entry(previous)) {
+            return frame;
         }
+        frame = previous;
     }
     return NULL;
 }
@@ -101,9 +109,9 @@ gs_entryframes_mend(gs_entryframes *e)
 
 /* The links after the first few.  Out of line, so that the usual case needs few registers. */
 __attribute__((noinline)) static int
-gs_entryframes_bypass_more(gs_entryframes *e, _PyInterpreterFrame **place, const char *low, const char *stop)
+gs_entryframes_bypass_more(gs_entryframes *e, _PyInterpreterFrame *frame, const char *low, const char *stop)
 {
-    while ((place = gs_entryframes_next(place, low, stop)) != NULL) {
+    while ((frame = gs_entryframes_next(frame, low, stop)) != NULL) {
         unsigned used = e->count - GS_LINKS_INLINE;
         if (used == e->room) {
             unsigned room = e->room == 0 ? 8 : e->room * 2;
@@ -116,27 +124,25 @@ gs_entryframes_bypass_more(gs_entryframes *e, _PyInterpreterFrame **place, const
             e->room = room;
         }
         e->count++;
-        gs_link_bypass(&e->more[used], place);
+        frame = gs_link_bypass(&e->more[used], frame);
     }
     return 0;
 }
 
-/* Pass over all entry frames from the current frame on, which lie below `stop`.  -1: no memory, no link is
- * changed. */
+/* Pass over all entry frames behind `frame`, which lie below `stop`.  -1: no memory, no link is changed. */
 static inline int
-gs_entryframes_bypass(gs_entryframes *e, _PyInterpreterFrame **current_frame, const char *stop)
+gs_entryframes_bypass(gs_entryframes *e, _PyInterpreterFrame *frame, const char *stop)
 {
-    _PyInterpreterFrame **place = current_frame;
     const char *low = __builtin_frame_address(0);
     for (unsigned i = 0; i < GS_LINKS_INLINE; i++) {
-        place = gs_entryframes_next(place, low, stop);
-        if (place == NULL) {
+        frame = gs_entryframes_next(frame, low, stop);
+        if (frame == NULL) {
             return 0;
         }
         e->count++;
-        gs_link_bypass(&e->few[i], place);
+        frame = gs_link_bypass(&e->few[i], frame);
     }
-    return gs_entryframes_bypass_more(e, place, low, stop);
+    return gs_entryframes_bypass_more(e, frame, low, stop);
 }
 
 static inline void

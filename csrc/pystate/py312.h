@@ -10,7 +10,7 @@
 typedef struct gs_pystate {
     PyObject *context;          /* owned; NULL: empty */
     _PyCFrame *cframe;          /* on the C stack, in the slice - or `root` below */
-    _PyInterpreterFrame *current_frame; /* cframe->current_frame, for when the slice is away */
+    _PyInterpreterFrame *top_frame; /* the topmost Python frame; NULL: none */
     _PyErr_StackItem *exc_info; /* top of the exception stack; its bottom is `exc`, or ts->exc_state */
     _PyErr_StackItem exc;       /* bottom of this greenlet's exception stack; its reference is owned */
     _PyCFrame root;             /* what `cframe` points to before the first Python frame */
@@ -30,8 +30,8 @@ gs_pystate_create(gs_pystate *s)
 static inline int
 gs_pystate_suspend(gs_pystate *s, PyThreadState *ts, const char *stop)
 {
-    s->current_frame = ts->cframe->current_frame;
-    if (gs_entryframes_bypass(&s->entryframes, &s->current_frame, stop) < 0) {
+    s->top_frame = gs_frame_of_python(ts->cframe->current_frame);
+    if (gs_entryframes_bypass(&s->entryframes, s->top_frame, stop) < 0) {
         return -1;
     }
     s->context = ts->context;
@@ -83,7 +83,7 @@ static inline void
 gs_pystate_desert(gs_pystate *s, gs_pystate *main, PyThreadState *ts)
 {
     s->context = ts->context;
-    s->current_frame = NULL;
+    s->top_frame = NULL;
     gs_datastack_desert(&s->datastack);
     ts->context = main->context;
     main->context = NULL;
@@ -112,7 +112,7 @@ gs_pystate_abandon(gs_pystate *s)
 {
     gs_pystate_clear(s);
     gs_entryframes_free(&s->entryframes);
-    gs_datastack_abandon(&s->datastack, s->current_frame);
+    gs_datastack_abandon(&s->datastack, s->top_frame);
 }
 
 static inline int
@@ -126,7 +126,7 @@ gs_pystate_traverse(gs_pystate *s, visitproc visit, void *arg)
 static inline PyFrameObject *
 gs_pystate_frame(gs_pystate *s, PyThreadState *ts)
 {
-    _PyCFrame here = {.current_frame = s->current_frame, .previous = ts->cframe};
+    _PyCFrame here = {.current_frame = s->top_frame, .previous = ts->cframe};
     _PyCFrame *running = ts->cframe;
     ts->cframe = &here;
     PyFrameObject *frame = PyThreadState_GetFrame(ts);

@@ -11,7 +11,8 @@
 
 typedef struct gs_pystate {
     PyObject *context;          /* owned; NULL: empty */
-    _PyInterpreterFrame *current_frame; /* NULL: no Python frame, but ts->base_frame */
+    _PyInterpreterFrame *current_frame; /* may be an entry frame, on the C stack */
+    _PyInterpreterFrame *top_frame; /* the topmost Python frame; NULL: none */
     _PyErr_StackItem *exc_info; /* top of the exception stack; its bottom is `exc`, or ts->exc_state */
     _PyErr_StackItem exc;       /* bottom of this greenlet's exception stack; its reference is owned */
     gs_executor executor;
@@ -29,8 +30,9 @@ gs_pystate_create(gs_pystate *s)
 static inline int
 gs_pystate_suspend(gs_pystate *s, PyThreadState *ts, const char *stop)
 {
-    s->current_frame = ts->current_frame == ts->base_frame ? NULL : ts->current_frame;
-    if (gs_entryframes_bypass(&s->entryframes, &s->current_frame, stop) < 0) {
+    s->current_frame = ts->current_frame;
+    s->top_frame = gs_frame_of_python(s->current_frame);
+    if (gs_entryframes_bypass(&s->entryframes, s->top_frame, stop) < 0) {
         return -1;
     }
     s->context = ts->context;
@@ -48,7 +50,7 @@ gs_pystate_resume(gs_pystate *s, PyThreadState *ts)
     ts->context = s->context;
     s->context = NULL;
     ts->context_ver++;
-    ts->current_frame = s->current_frame == NULL ? ts->base_frame : s->current_frame;
+    ts->current_frame = s->current_frame;
     ts->exc_info = s->exc_info;
     gs_datastack_resume(&s->datastack, ts);
     ts->py_recursion_remaining = ts->py_recursion_limit - s->py_recursion_depth;
@@ -77,7 +79,7 @@ static inline void
 gs_pystate_desert(gs_pystate *s, gs_pystate *main, PyThreadState *ts)
 {
     s->context = ts->context;
-    s->current_frame = NULL;
+    s->top_frame = NULL;
     gs_datastack_desert(&s->datastack);
     ts->context = main->context;
     main->context = NULL;
@@ -109,7 +111,7 @@ gs_pystate_abandon(gs_pystate *s)
     gs_pystate_clear(s);
     gs_executor_clear(&s->executor);
     gs_entryframes_free(&s->entryframes);
-    gs_datastack_abandon(&s->datastack, s->current_frame);
+    gs_datastack_abandon(&s->datastack, s->top_frame);
 }
 
 static inline int
@@ -124,7 +126,7 @@ static inline PyFrameObject *
 gs_pystate_frame(gs_pystate *s, PyThreadState *ts)
 {
     _PyInterpreterFrame *running = ts->current_frame;
-    ts->current_frame = s->current_frame;
+    ts->current_frame = s->top_frame;
     PyFrameObject *frame = PyThreadState_GetFrame(ts);
     ts->current_frame = running;
     return frame;
