@@ -147,9 +147,20 @@ greenlet_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObje
 
 /* ---- garbage ---- */
 
+static void greenlet_finalize(PyObject *self);
+
+/* Whether the collector is going to ask greenlet_finalize() before it clears any of the garbage that the
+ * greenlet is in: it does so once in an object's life, and not where a subclass has __del__. */
+static bool
+is_asked_before_clearing(PyGreenlet *self)
+{
+    return Py_TYPE(self)->tp_finalize == greenlet_finalize && !PyObject_GC_IsFinalized((PyObject *)self);
+}
+
 /* What a suspended greenlet's own code refers to, through its Python frames and its C stack, is not
  * visited.  To the collector those references come from outside, so that it never frees what a suspended
- * stack still uses. */
+ * stack still uses.  Nor is the thread state's part visited where it could be cleared before the greenlet
+ * has been killed: the code that is killed runs in that context. */
 static int
 greenlet_traverse(PyGreenlet *self, visitproc visit, void *arg)
 {
@@ -160,6 +171,9 @@ greenlet_traverse(PyGreenlet *self, visitproc visit, void *arg)
     }
     Py_VISIT(g->parent);
     Py_VISIT(g->run);
+    if (g->state == GS_ACTIVE && !is_asked_before_clearing(self)) {
+        return 0;
+    }
     return gs_pystate_traverse(&g->py, visit, arg);
 }
 
