@@ -230,7 +230,8 @@ gs_thread_reap(gs_thread *thread)
     /* Taken out one by one: each kill runs code that may come here again. */
     while (thread->doomed_count != 0 && !gs_py_is_collecting(thread->ts)) {
         PyGreenlet *greenlet = thread->doomed[--thread->doomed_count];
-        if (Py_REFCNT(greenlet) > 1 && greenlet->pimpl->state == GS_ACTIVE) {
+        /* One that runs by now was found again, through a weak reference. */
+        if (Py_REFCNT(greenlet) > 1 && greenlet->pimpl->state == GS_ACTIVE && greenlet != thread->current) {
             gs_greenlet_kill(thread, greenlet); /* from a garbage cycle, which still refers to it */
         }
         Py_DECREF(greenlet); /* otherwise its deallocation kills it */
