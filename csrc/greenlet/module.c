@@ -63,19 +63,16 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* The names that hang on the type as well as on the module. */
+/* The names that hang on the type as well as on the module.  They are put there once in a process: what an
+ * interpreter that has ended has left behind must not be freed by the next one. */
 static int
-add_to_both(PyObject *module, const char *name, PyObject *object)
+add_to_type(PyObject *module)
 {
-    if (object == NULL || PyDict_SetItemString(PyGreenlet_Type.tp_dict, name, object) < 0) {
+    PyObject *names = PyGreenlet_Type.tp_dict;
+    if (PyDict_SetItemString(names, "error", gs_error) < 0
+        || PyDict_SetItemString(names, "GreenletExit", gs_exit) < 0) {
         return -1;
     }
-    return PyModule_AddObjectRef(module, name, object);
-}
-
-static int
-add_functions_to_type(PyObject *module)
-{
     for (const PyMethodDef *def = module_methods; def->ml_name != NULL; def++) {
         PyObject *function = PyObject_GetAttrString(module, def->ml_name);
         PyObject *method = function == NULL ? NULL : PyStaticMethod_New(function);
@@ -83,7 +80,7 @@ add_functions_to_type(PyObject *module)
         if (method == NULL) {
             return -1;
         }
-        int failed = PyDict_SetItemString(PyGreenlet_Type.tp_dict, def->ml_name, method);
+        int failed = PyDict_SetItemString(names, def->ml_name, method);
         Py_DECREF(method);
         if (failed) {
             return -1;
@@ -93,32 +90,43 @@ add_functions_to_type(PyObject *module)
     return 0;
 }
 
+/* What is the process's: see the top of this file. */
 static int
-module_exec(PyObject *module)
+setup(PyObject *module)
 {
+    static bool done;
     if (gs_py_setup() < 0 || gs_type_setup() < 0 || gs_thread_setup() < 0) {
         return -1;
     }
-    if (gs_error == NULL) {
-        gs_error = PyErr_NewExceptionWithDoc("greenswitch.error",
-                                             "A switch that cannot be made.", NULL, NULL);
-        gs_exit = PyErr_NewExceptionWithDoc("greenswitch.GreenletExit",
-                                            "Ends the greenlet that it is raised in, silently.",
-                                            PyExc_BaseException, NULL);
-        gs_str_run = PyUnicode_InternFromString("run");
-        gs_nothing = PyTuple_New(0);
+    if (done) {
+        return 0;
     }
-    if (gs_error == NULL || gs_exit == NULL || gs_str_run == NULL || gs_nothing == NULL) {
+    gs_error = PyErr_NewExceptionWithDoc("greenswitch.error", "A switch that cannot be made.", NULL, NULL);
+    gs_exit = PyErr_NewExceptionWithDoc("greenswitch.GreenletExit",
+                                        "Ends the greenlet that it is raised in, silently.",
+                                        PyExc_BaseException, NULL);
+    gs_str_run = PyUnicode_InternFromString("run");
+    gs_nothing = PyTuple_New(0);
+    if (gs_error == NULL || gs_exit == NULL || gs_str_run == NULL || gs_nothing == NULL
+        || add_to_type(module) < 0) {
         return -1;
     }
-    if (add_to_both(module, "error", gs_error) < 0 || add_to_both(module, "GreenletExit", gs_exit) < 0
-        || add_functions_to_type(module) < 0 || gs_capi_add(module) < 0) {
+    done = true;
+    return 0;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    if (setup(module) < 0 || PyModule_AddObjectRef(module, "error", gs_error) < 0
+        || PyModule_AddObjectRef(module, "GreenletExit", gs_exit) < 0
+        || PyModule_AddObjectRef(module, "greenlet", (PyObject *)&PyGreenlet_Type) < 0) {
         return -1;
     }
-    if (gs_probes_add(module) < 0) {
+    if (gs_capi_add(module) < 0) {
         return -1;
     }
-    return PyModule_AddObjectRef(module, "greenlet", (PyObject *)&PyGreenlet_Type);
+    return gs_probes_add(module);
 }
 
 static PyModuleDef_Slot module_slots[] = {
