@@ -5,11 +5,13 @@
 #   PYTHON       the interpreter to make the environment with
 #   VENV         where the environment is
 #   PYTEST_ARGS  passed on to pytest
+#   SECONDS, SEED  for `make stress`
 #   PYTHONS      for `make matrix`: these interpreters in place of those that it finds
 
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+SECONDS ?= 600
 
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 MADE = $(VENV)/.python-$(PYTHON_VERSION)
@@ -21,13 +23,14 @@ python = $(VENV)/bin/python -I
 pip = $(python) -m pip --disable-pip-version-check
 
 .NOTPARALLEL:
-.PHONY: help demo test matrix test-c test-aarch64 lint bench conformance clean
+.PHONY: help demo test stress matrix test-c test-aarch64 lint bench conformance clean
 
 help:
 	@echo 'make demo          build and install into $(VENV), run the examples, show what they showed'
 	@echo 'make test          build and install into $(VENV), run the tests'
+	@echo 'make stress        the random stress of the switcher for SECONDS seconds, with SEED if given'
 	@echo 'make matrix        the tests on every supported CPython that this machine has'
-	@echo 'make test-c        the C tests of the machine and stack layers, with each compiler at -O0 -O2 -O3'
+	@echo 'make test-c        the C tests of the machine and stack layers, with each compiler at three levels, and under valgrind'
 	@echo 'make test-aarch64  the same tests, cross-compiled and under qemu'
 	@echo 'make lint          ruff and mypy'
 	@echo 'make bench         the microbenchmarks'
@@ -40,11 +43,15 @@ demo: $(VENV)/.installed
 test: $(VENV)/.extra $(VENV)/.installed
 	@$(python) -m pytest $(PYTEST_ARGS)
 
+stress: $(VENV)/.extra $(VENV)/.installed
+	@$(python) tests/stress --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
 matrix:
 	@$(PYTHON) .ci/matrix.py $(PYTHONS)
 
 test-c:
 	@sh tests/c/run.sh native
+	@sh tests/c/run.sh valgrind
 
 test-aarch64:
 	@sh tests/c/run.sh aarch64
