@@ -1,15 +1,55 @@
 """Programs that once crashed, hung or leaked, or whose like has crashed greenlet; each in its own process.
 
-The numbers are those of the list of crashes that greenlet had to fix.
+What belongs here: one program for each way to crash, and the table of the crashes that greenlet had to fix
+(LINES), with the tests that show each.  What never does: chance, which is in tests/stress.
+
+A program's name begins with the line that it is for; those without one are crashes of our own.
 """
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from conftest import RunPython
+
+TESTS = Path(__file__).parents[1]
+
+# What greenlet had to fix: the line, and the tests for it outside of PROGRAMS.
+LINES: dict[int, tuple[str, ...]] = {
+    1: (),  # deallocation inside the trashcan switches greenlets
+    2: (),  # the collector, __del__ or a callback of a weak reference switches in the middle of a switch
+    3: (  # looking up `run` starts the same greenlet; the callable's __del__ switches
+        "test_core.py::test_run_that_is_looked_up_may_start_the_greenlet",
+        "test_core.py::test_run_whose_deletion_switches",
+    ),
+    4: (  # the end of threads, of the interpreter and of embedded interpreters, with greenlets in every state
+        "crash/test_embedding.py::test_interpreter_ends",
+        "test_core.py::test_a_thread_that_ends_kills_what_is_suspended_in_it",
+        "capi/test_capi.py::test_while_the_interpreter_is_finalised",
+    ),
+    5: ("growth/test_growth.py::test_no_growth",),  # data stacks of greenlets that are never finished
+    6: ("test_core.py::test_frames_below_c_calls",),  # f_back of frames of suspended greenlets
+    7: (),  # settrace() with the tracer that is set
+    8: (  # exceptions of C++ that cross greenlets; threads that are unwound by force
+        "capi/test_capi.py::test_exceptions_of_several_greenlets",
+        "capi/test_capi.py::test_native_thread_that_exits_amid_greenlets",
+    ),
+    9: (  # the first switch, broken by the optimiser
+        "crash/test_build_variants.py::test_core_of_each_build",
+        "c/run.sh::for level in -O0 -O2 -O3",
+    ),
+    10: ("crash/test_switcher.py::test_suspended_in_machine_code",),  # current_executor
+    11: ("capi/test_capi.py::test_what_greenlet_cannot_be_asked",),  # references across threads; C's throw
+    12: ("test_build_errors.py::free-threaded",),  # free-threading, which is refused
+    13: (),  # the collector left switched off
+}
 
 PROGRAMS = {
     "a main that is left from a shallower place": """
@@ -55,6 +95,109 @@ PROGRAMS = {
         g.switch()
         assert trail == ['gone in', (1, 2)] and g.dead, trail
     """,
+    "crash 1: the trashcan is left half empty": """
+        # Deallocations that were put off in one greenlet, while others free deep containers of their own.
+        class Switcher:
+            def __del__(self):
+                trail.append(getcurrent())
+                main.switch()
+        def work():
+            nested = []
+            for i in range(2_000):
+                nested = [nested, Switcher() if i % 100 == 0 else None]
+            del nested
+            return 'done'
+        trail = []
+        many = [greenlet(work) for i in range(5)]
+        outcomes = []
+        while not all(g.dead for g in many):
+            for g in many:
+                if not g.dead:
+                    outcomes.append(g.switch())
+                    deep = ()
+                    for i in range(500):
+                        deep = [deep]
+        assert outcomes.count('done') == 5
+        assert len(trail) == 5 * 20
+    """,
+    "crash 1: greenlets in the trashcan": """
+        # Subclasses are put off themselves; they are suspended, and their ends free further ones.
+        class Sub(greenlet):
+            pass
+        ended = []
+        def work(nested):
+            try:
+                main.switch()
+            finally:
+                ended.append(len(ended))
+                del nested
+        for kind in greenlet, Sub:
+            nested = None
+            for i in range(300):
+                g = kind(work)
+                g.switch([nested])
+                nested = (g, [nested])
+            del nested, g
+        assert len(ended) == 600, len(ended)
+    """,
+    "crash 2: a context that the collector has cleared": """
+        # The collector clears garbage behind a greenlet that it does not ask to die, because a subclass has
+        # __del__ or because it has been asked before; its code still runs when it is killed.
+        import contextvars, gc
+        variable = contextvars.ContextVar('variable')
+        class WithDel(greenlet):
+            def __del__(self):
+                pass
+        def end():
+            variable.set('mine')
+            try:
+                main.switch()
+            finally:
+                seen.append(variable.get())
+        def refuse():
+            variable.set('mine')
+            try:
+                main.switch()
+            except GreenletExit:
+                kept.append(getcurrent())
+            try:
+                main.switch()
+            finally:
+                seen.append(variable.get())
+        seen, kept = [], []
+        for kind, run in (WithDel, end), (WithDel, refuse), (greenlet, refuse):
+            g = kind(run)
+            g.switch()
+            g.itself = g
+            del g
+            gc.collect(); getcurrent()
+            if kept:
+                kept[0].itself = kept[0]
+                kept.clear()
+                gc.collect(); getcurrent()
+        assert seen == ['mine'] * 3, seen
+    """,
+    "crash 2: a collection that is suspended in the middle": """
+        # Nobody is killed before it is over, and who was given up and found again is not killed at all.
+        import gc, weakref
+        class Cyclic:
+            def __del__(self):
+                main.switch('in the collection')
+        def work():
+            garbage = Cyclic()
+            garbage.itself = garbage
+            del garbage
+            gc.collect()
+            getcurrent()
+            return 'still here'
+        g = greenlet(work)
+        found = weakref.ref(g)
+        assert g.switch() == 'in the collection'
+        del g
+        assert found().switch() == 'still here'
+        gc.collect()
+        assert found() is None
+    """,
     "crash 2: code that runs in the middle of a switch": """
         import gc, weakref
         gc.set_threshold(1)
@@ -72,6 +215,33 @@ PROGRAMS = {
                 assert g.switch() == i
         del many, g
         assert gc.isenabled()
+    """,
+    "crash 3: the look-up of run ends, starts and drops": """
+        import gc
+        class Looked(greenlet):
+            @property
+            def run(self):
+                if not trail:
+                    trail.append('looked up')
+                    action(self)
+                return lambda *args: ('ran', args)
+        def end(self):
+            self.throw()
+        def start(self):
+            trail.append(self.switch('inner'))
+        def new_parent(self):
+            self.parent = greenlet(lambda *args: ('parent', args))
+        def collect(self):
+            gc.collect()
+        def drop(self):
+            holder.clear()
+        ran = ('ran', ('outer',))
+        expected = {end: 'outer', start: 'outer', new_parent: ('parent', (ran,)), collect: ran, drop: ran}
+        for action in expected:
+            trail = []
+            holder = [Looked()]
+            assert holder[0].switch('outer') == expected[action], action
+            assert trail[1:] == ([('ran', ('inner',))] if action is start else [])
     """,
     "crash 4: exit with greenlets in every state": """
         import atexit, threading
@@ -99,6 +269,99 @@ PROGRAMS = {
         def leave():
             sys.exit(0)
         greenlet(lambda: greenlet(leave).switch()).switch()
+    """,
+    "crash 4: what is left behind refers to modules that are cleared": """
+        import sys, threading, weakref
+        class Sub(greenlet):
+            def __del__(self):
+                print('never' if greenlet is None else 'deleted')
+        class Late:
+            def __del__(self):
+                try:
+                    getcurrent()
+                except RuntimeError as refusal:
+                    print(refusal)
+                else:
+                    print('a greenlet')
+        def in_c(function):
+            return max([1], key=lambda _: function())
+        def wait():
+            late = Late()
+            try:
+                main.switch()
+            finally:
+                print('never at exit')
+        def handle():
+            try:
+                raise KeyError
+            except KeyError:
+                wait()
+        def generate():
+            yield wait()
+        kept = [greenlet(f) for f in (wait, handle, lambda: list(generate()), lambda: in_c(wait))]
+        kept.append(Sub(wait))
+        for g in kept:
+            g.switch()
+        kept[0].cycle = kept
+        sys.late = Late()
+        sys.kept = kept
+        sys.ref = weakref.ref(kept[1], lambda _: greenlet(print).switch('never at exit'))
+    """,
+    "crash 4: exit while a greenlet is killed, and with a tracer": """
+        import atexit, sys
+        from greenswitch import settrace
+        def wait():
+            try:
+                main.switch()
+            except GreenletExit:
+                saved.append(getcurrent())
+                main.switch()
+        def at_exit():
+            g = greenlet(lambda: main.switch('first') or 'second')
+            print('atexit', g.switch(), g.switch(), saved[0].switch())
+        saved = []
+        g = greenlet(wait)
+        g.switch()
+        del g
+        settrace(lambda event, pair: None)
+        atexit.register(at_exit)
+        other = greenlet(lambda: main.switch())
+        other.switch()
+        sys.setprofile(lambda *args: None)
+    """,
+    "crash 4: exit amid threads": """
+        import threading, time
+        def suspended(me):
+            try:
+                me.switch()
+            finally:
+                time.sleep(0)
+        def in_thread():
+            me = getcurrent()
+            mine = [greenlet(suspended) for i in range(5)]
+            for g in mine:
+                g.switch(me)
+            ready.release()
+            greenlet(lambda: time.sleep(60)).switch()
+        ready = threading.Semaphore(0)
+        for i in range(5):
+            threading.Thread(target=in_thread, daemon=True).start()
+            ready.acquire()
+    """,
+    "crash 4: os._exit and signals in a greenlet": """
+        import os, signal
+        def end():
+            g = greenlet(lambda: os._exit(7))
+            g.switch()
+        def die():
+            greenlet(lambda: os.kill(os.getpid(), signal.SIGTERM)).switch()
+        ends = []
+        for action in end, die:
+            pid = os.fork()
+            if pid == 0:
+                greenlet(action).switch()
+            ends.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        assert ends == [7, -signal.SIGTERM], ends
     """,
     "crash 5: data stacks of greenlets that are never finished": """
         import resource
@@ -172,6 +435,43 @@ PROGRAMS = {
         run(switched_by_a_local)
         assert seen == [['run', '<module>'], ['__del__', 'run', '<module>']], seen
     """,
+    "crash 6: frames that outlive their greenlets": """
+        import gc, sys, threading
+        def names(frame):
+            found = []
+            while frame is not None:
+                found.append(frame.f_code.co_name)
+                frame = frame.f_back
+            return found
+        def wait(parent):
+            mine = 'kept'
+            parent.switch(sys._getframe())
+        def run(parent):
+            list(map(lambda _: wait(parent), [0]))
+        frames = []
+        def make():
+            g = greenlet(run)
+            frames.append(g.switch(getcurrent()))
+            frames.append(g.gr_frame)
+            assert names(frames[-1])[0] == 'wait' and names(frames[-1])[-1] == 'run'
+            g.throw(GreenletExit)                        # ended
+            g = greenlet(run)
+            frames.append(g.switch(getcurrent()))
+            g = None                                     # dropped
+            left.append(greenlet(run))
+            frames.append(left[-1].switch(getcurrent()))  # suspended, when its thread ends
+        left = []
+        for i in range(20):
+            t = threading.Thread(target=make); t.start(); t.join()
+            make()
+        gc.collect()
+        for frame in frames:
+            assert names(frame)[0] == 'wait' and frame.f_locals['mine'] == 'kept'
+        left.clear()
+        gc.collect()
+        for frame in frames:
+            assert names(frame)[0] == 'wait' and frame.f_locals['mine'] == 'kept'
+    """,
     "crash 7: the tracer that is set already": """
         from greenswitch import settrace, gettrace
         def tracer(event, pair): pass
@@ -235,19 +535,32 @@ PRELUDE = "from greenswitch import greenlet, getcurrent, GreenletExit, error\nma
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_program(name: str, run_python: Any) -> None:
+def test_program(name: str, run_python: RunPython) -> None:
     program = PRELUDE + dedent(PROGRAMS[name]) + "\nprint('end of program')\n"
     outcome = run_python(program, options=("-W", "ignore::DeprecationWarning")).check()
     if "exit from within" not in name:
         assert "end of program" in outcome.stdout
-    assert "never at exit" not in outcome.stdout
+    assert "never" not in outcome.stdout
     if name.startswith("crash 4: exit with"):
         assert "atexit fine" in outcome.stdout
+    if name.startswith("crash 4: exit while"):
+        assert "atexit first" in outcome.stdout
     assert outcome.stderr == ""
 
 
+def test_every_line_is_shown() -> None:
+    """Each line of the list has a program here, or tests elsewhere that exist."""
+    ours = {int(found[1]) for name in PROGRAMS if (found := re.match(r"crash (\d+):", name))}
+    assert ours <= set(LINES)
+    for line, elsewhere in LINES.items():
+        assert line in ours or elsewhere
+        for name in elsewhere:
+            path, _, what = name.partition("::")
+            assert what in (TESTS / path).read_text(encoding="utf-8"), name
+
+
 @pytest.mark.parametrize("used", ["", "greenlet(main.switch).switch()"])
-def test_crash_4_getcurrent_while_finalising(used: str, run_python: Any) -> None:
+def test_crash_4_getcurrent_while_finalising(used: str, run_python: RunPython) -> None:
     program = f"""
         import gc, os
         from greenswitch import greenlet, getcurrent
@@ -344,7 +657,7 @@ for kind in WAITS:
     not getattr(getattr(sys, "_jit", None), "is_available", bool)(),
     reason="this interpreter has no just-in-time compiler",
 )
-def test_suspended_in_machine_code(run_python: Any) -> None:
+def test_suspended_in_machine_code(run_python: RunPython) -> None:
     """Crash 10: with PYTHON_JIT=1."""
     outcome = run_python(PRELUDE + SUSPENDED_IN_MACHINE_CODE, environment={"PYTHON_JIT": "1"}).check()
     assert outcome.stdout.splitlines() == ["a loop", "a branch of a loop", "what a loop calls"]
