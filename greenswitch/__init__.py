@@ -8,6 +8,7 @@ does something.
 from __future__ import annotations
 
 from importlib import import_module
+from sys import getswitchinterval, setswitchinterval
 
 from ._core import _C_API as _C_API  # has to be here: its capsule's name is the way to it
 from ._core import GreenletExit, error, getcurrent, gettrace, greenlet, settrace
@@ -15,6 +16,7 @@ from ._core import GreenletExit, error, getcurrent, gettrace, greenlet, settrace
 # The name alone tells type checkers what is meant; importing `typing` would cost as much as the switcher.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._config import config
     from ._include import get_include
     from .greenlets import Greenlet, iwait, joinall, killall, spawn, spawn_later, wait
     from .hub import get_hub, idle, kill, reinit, sleep, spawn_raw
@@ -26,10 +28,12 @@ __all__ = [
     "Greenlet",
     "GreenletExit",
     "Timeout",
+    "config",
     "error",
     "get_hub",
     "get_include",
     "getcurrent",
+    "getswitchinterval",
     "gettrace",
     "greenlet",
     "idle",
@@ -38,6 +42,7 @@ __all__ = [
     "kill",
     "killall",
     "reinit",
+    "setswitchinterval",
     "settrace",
     "sleep",
     "spawn",
@@ -50,6 +55,7 @@ __all__ = [
 _HOMES = {
     "Greenlet": "greenlets",
     "Timeout": "timeout",
+    "config": "_config",
     "get_hub": "hub",
     "get_include": "_include",
     "idle": "hub",

@@ -19,12 +19,12 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
-from importlib import import_module
 from itertools import repeat, starmap
 from types import TracebackType
 from typing import Any, ClassVar, Protocol, TextIO
 from weakref import ReferenceType, ref
 
+from ._config import config
 from ._core import GreenletExit, getcurrent, greenlet
 from ._original import get_ident, local, thread_count
 from ._original import time as wall_clock
@@ -94,6 +94,18 @@ Turn = tuple["Hub", Callable[[Callable[[], object]], object], Callable[[], Any]]
 """What a greenlet needs to give way: the hub, its loop's `ready.append`, its `suspend`."""
 
 
+class _Configured:
+    """An attribute that is a setting of `config`, until it is assigned to - on a hub or a class of hubs."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, hub: Hub | None, owner: type[Hub]) -> Any:
+        return getattr(config, self._name)
+
+
 class Hub(greenlet):
     """The greenlet that runs a thread's loop. Made by `get_hub`, never by hand.
 
@@ -106,12 +118,11 @@ class Hub(greenlet):
     NOT_ERROR: ClassVar[tuple[type[BaseException], ...]] = (GreenletExit, SystemExit)
     """Exceptions that are never printed."""
 
-    threadpool_class: ClassVar[Callable[..., Any] | str] = "greenswitch.threadpool:ThreadPool"
-    """What makes `threadpool`, called with (threadpool_size, hub=hub); or its name, for the modules that need
-    the hub are not to be imported with it."""
-    threadpool_size: int = 10
-    resolver_class: ClassVar[Callable[..., Any] | str] = "greenswitch.resolver.thread:Resolver"
-    """What makes `resolver`, called with (hub=hub); or its name."""
+    threadpool_class: Any = _Configured("threadpool")
+    """What makes `threadpool`, called with (threadpool_size, hub=hub, idle_task_timeout=...)."""
+    threadpool_size: Any = _Configured("threadpool_size")
+    resolver_class: Any = _Configured("resolver")
+    """What makes `resolver`, called with (hub=hub)."""
 
     name: str = ""
     exception_stream: TextIO | None = None
@@ -443,8 +454,9 @@ class Hub(greenlet):
     def threadpool(self) -> Any:
         """The pool of native threads of this hub, made when it is first asked for."""
         if self._threadpool is None:
-            make = _resolve(self.threadpool_class)
-            self._threadpool = make(self.threadpool_size, hub=self)
+            self._threadpool = self.threadpool_class(
+                self.threadpool_size, hub=self, idle_task_timeout=config.threadpool_idle_task_timeout
+            )
         return self._threadpool
 
     @threadpool.setter
@@ -455,8 +467,7 @@ class Hub(greenlet):
     def resolver(self) -> Any:
         """What looks names up for this hub, made when it is first asked for."""
         if self._resolver is None:
-            make = _resolve(self.resolver_class)
-            self._resolver = make(hub=self)
+            self._resolver = self.resolver_class(hub=self)
         return self._resolver
 
     @resolver.setter
@@ -472,13 +483,6 @@ class Hub(greenlet):
         state = " destroyed" if self.loop.closed else ""
         where = f"{id(self):#x}{state} {self.loop!r} thread_ident={self.thread_ident:#x}"
         return f"<Hub {self.name!r} at {where}>"
-
-
-def _resolve(factory: Callable[..., Any] | str) -> Callable[..., Any]:
-    if isinstance(factory, str):
-        module, _, name = factory.partition(":")
-        return getattr(import_module(module), name)  # type: ignore[no-any-return]
-    return factory
 
 
 def _run_hub(loop: Loop, starter: list[Callable[[], object]]) -> None:

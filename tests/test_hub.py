@@ -22,6 +22,7 @@ import pytest
 from greenswitch import (
     GreenletExit,
     Timeout,
+    config,
     get_hub,
     getcurrent,
     greenlet,
@@ -39,6 +40,8 @@ from greenswitch.exceptions import (
 )
 from greenswitch.hub import Entry, Hub, Row, Waiter, get_hub_if_any, stand_in_row, wake
 from greenswitch.loop import HANGUP, READ, WRITE, Descriptor
+from greenswitch.resolver.thread import Resolver
+from greenswitch.threadpool import ThreadPool
 
 if TYPE_CHECKING:
     from conftest import RunPython
@@ -827,8 +830,8 @@ def test_what_upper_modules_hang_in(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
 
     class Pool:
-        def __init__(self, size: int, hub: Hub) -> None:
-            made.append((size, hub))
+        def __init__(self, size: int, hub: Hub, idle_task_timeout: float) -> None:
+            made.append((size, hub, idle_task_timeout))
 
         def kill(self) -> None:
             made.append("killed")
@@ -841,9 +844,10 @@ def test_what_upper_modules_hang_in(monkeypatch: pytest.MonkeyPatch) -> None:
         hub = get_hub()
         monkeypatch.setattr(Hub, "threadpool_class", Pool)
         monkeypatch.setattr(Hub, "resolver_class", Resolver)
+        monkeypatch.setattr(config, "threadpool_idle_task_timeout", 3)
         pool = hub.threadpool
         assert hub.threadpool is pool
-        assert made == [(10, hub)]
+        assert made == [(10, hub, 3.0)]
         assert hub.resolver.hub is hub and hub.resolver is hub.resolver
         hub.destroy()
         assert made[1:] == ["killed"]
@@ -852,6 +856,15 @@ def test_what_upper_modules_hang_in(monkeypatch: pytest.MonkeyPatch) -> None:
     thread.start()
     thread.join()
     assert len(made) == 2
+
+
+def test_upper_modules_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = get_hub()
+    assert (Hub.threadpool_class, hub.resolver_class) == (ThreadPool, Resolver)
+    monkeypatch.setattr(config, "threadpool_size", 3)
+    assert (Hub.threadpool_size, hub.threadpool_size) == (3, 3)
+    monkeypatch.setattr(hub, "threadpool_size", 4, raising=False)
+    assert (Hub.threadpool_size, hub.threadpool_size) == (3, 4)
 
 
 def test_spawn_raw() -> None:

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(floor.split())
     for floor in (
-        "_core _include _original exceptions",
+        "_config _core _include _original exceptions",
         "loop",
         "hub",
         "greenlets timeout",
@@ -53,7 +53,7 @@ DYNAMIC_IMPORTS: dict[tuple[str, str], str] = {
     ("__init__", "__getattr__"): "the hub half of the package is loaded when it is first asked for",
     ("monkey", "_patch"): "the modules to patch, and those that replace them, are named in the table",
     ("monkey", "get_original"): "its caller names the module",
-    ("hub", "_resolve"): "the thread pool and the resolver, which stand above the hub, are its settings",
+    ("_config", "_load"): "what settings name, such as a resolver, stands above whoever reads them",
     ("bench", "find_peer"): "greenlet is measured beside us where it is installed",
     ("compat", "create_module"): "the modules that have two names are in the table",
     ("compat", "find_distributions"): "importlib.metadata, which asks, costs more than all of compat",
