@@ -1,9 +1,9 @@
-"""The types of the C extension: the names of greenlet's, and nothing else."""
+"""The types of the C extension: greenlet's names, and what the hub needs of it besides."""
 
 import sys
 from collections.abc import Callable
 from contextvars import Context
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from typing_extensions import disjoint_base
@@ -47,6 +47,7 @@ class greenlet:
 def getcurrent() -> greenlet: ...
 def settrace(callback: Callable[[str, tuple[greenlet, greenlet]], Any] | None, /) -> Any: ...
 def gettrace() -> Any: ...
+def callsites(limit: int, /) -> tuple[CodeType | int, ...]: ...
 
 # Capsules, both over the same table: typeshed has a name for their type from CPython 3.13 on only.
 _C_API: object

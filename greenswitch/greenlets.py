@@ -12,13 +12,14 @@ which they were added.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from types import TracebackType
+from types import CodeType, MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ReferenceType, ref
 
-from ._core import GreenletExit, getcurrent, greenlet
+from ._config import config
+from ._core import GreenletExit, callsites, getcurrent, greenlet
 from .exceptions import BlockingSwitchOutError, InvalidSwitchError
 from .hub import Hub, Waiter, get_hub, this_thread
 from .loop import Loop
@@ -71,6 +72,29 @@ class _FailureLink(_Link):
             super().__call__(source)
 
 
+class SpawningFrame:
+    """One call of the stack that a greenlet was made by. It can be given to what prints the stack of a frame,
+    such as `traceback.print_stack`, but has no variables."""
+
+    __slots__ = ("f_back", "f_code", "f_lasti")
+
+    f_globals: Mapping[str, Any] = MappingProxyType({})
+    f_locals: Mapping[str, Any] = f_globals
+
+    def __init__(self, code: CodeType, lasti: int, back: SpawningFrame | None) -> None:
+        self.f_code = code
+        self.f_lasti = lasti
+        self.f_back = back
+
+    @property
+    def f_lineno(self) -> int:
+        """The number of the line that was executed."""
+        for start, end, line in self.f_code.co_lines():
+            if start <= self.f_lasti < end and line is not None:
+                return line
+        return self.f_code.co_firstlineno
+
+
 class Greenlet(greenlet):
     """A greenlet that runs `run(*args, **kwargs)` from the hub.
 
@@ -79,6 +103,7 @@ class Greenlet(greenlet):
     """
 
     __slots__ = (
+        "_callsites",
         "_described",
         "_done",
         "_error",
@@ -89,6 +114,7 @@ class Greenlet(greenlet):
         "_spawner",
         "_start",
         "_target",
+        "_tree_locals",
         "args",
         "kwargs",
         "value",
@@ -102,7 +128,8 @@ class Greenlet(greenlet):
     """The result of the call, once it is done and did not fail. Of a greenlet that was killed: the
     GreenletExit."""
 
-    spawning_stack_limit = 10
+    spawning_stack_limit: int = 10
+    """How many calls `spawning_stack` has at most."""
 
     def __init__(self, run: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> None:
         try:
@@ -126,7 +153,21 @@ class Greenlet(greenlet):
         """What to call in the end, in this order. The key of a greenlet that joins is its `id`."""
         self._joined_only = True
         """Are all links of greenlets that join?"""
-        self._spawner: ReferenceType[greenlet] = ref(getcurrent())
+        self._spawner: ReferenceType[greenlet] | None
+        self._callsites: tuple[CodeType | int, ...]
+        self._tree_locals: dict[Any, Any] | None
+        """Absent: nobody asked for it yet, and there is no other greenlet of this tree."""
+        if config.track_greenlet_tree:
+            current = getcurrent()
+            self._spawner = ref(current)
+            # One more, for `spawn` is among them and does not count.
+            self._callsites = callsites(self.spawning_stack_limit + 1)
+            if isinstance(current, Greenlet):
+                self._tree_locals = current.spawn_tree_locals
+        else:
+            self._spawner = None
+            self._callsites = ()
+            self._tree_locals = None
 
     if TYPE_CHECKING:
 
@@ -332,10 +373,38 @@ class Greenlet(greenlet):
     def loop(self) -> Loop:
         return _hub_of(self).loop
 
+    # Where it comes from
+
     @property
-    def spawning_greenlet(self) -> ReferenceType[greenlet]:
-        """A weak reference to the greenlet that made this one."""
+    def spawning_greenlet(self) -> ReferenceType[greenlet] | None:
+        """A weak reference to the greenlet that made this one; None if that is not tracked."""
         return self._spawner
+
+    @property
+    def spawning_stack(self) -> SpawningFrame | None:
+        """The calls that made this greenlet, the innermost one, with the others behind its `f_back`; None if
+        that is not tracked."""
+        sites: Any = self._callsites
+        calls = [call for call in zip(sites[::2], sites[1::2], strict=True) if call[0] not in _spawning_code]
+        frame = None
+        for code, lasti in reversed(calls[: self.spawning_stack_limit]):
+            frame = SpawningFrame(code, lasti, frame)
+        return frame
+
+    @property
+    def spawn_tree_locals(self) -> dict[Any, Any] | None:
+        """A dictionary that this greenlet shares with those that it makes, and they with theirs; one that was
+        made in the main greenlet, in the hub or by something that is no Greenlet has a new one. None if that
+        is not tracked."""
+        try:
+            return self._tree_locals
+        except AttributeError:
+            self._tree_locals = {}
+            return self._tree_locals
+
+    @spawn_tree_locals.setter
+    def spawn_tree_locals(self, value: dict[Any, Any] | None) -> None:
+        self._tree_locals = value
 
     # Name
 
@@ -351,7 +420,7 @@ class Greenlet(greenlet):
 
     @property
     def name(self) -> str:
-        """"Greenlet-" and the `minimal_ident`, unless it is set. Part of the repr once it was asked for."""
+        """ "Greenlet-" and the `minimal_ident`, unless it is set. Part of the repr once it was asked for."""
         try:
             return self._name
         except AttributeError:
@@ -587,6 +656,8 @@ def _kill(target: Greenlet, exception: _Exception) -> None:
 
 spawn = Greenlet.spawn
 spawn_later = Greenlet.spawn_later
+
+_spawning_code = {vars(Greenlet)[name].__func__.__code__ for name in ("spawn", "spawn_later")}
 
 
 class _Gather:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from greenswitch import GreenletExit, error, getcurrent, gettrace, greenlet, settrace
+from greenswitch._core import callsites
 
 
 def in_thread(function: Callable[[], Any]) -> Any:
@@ -835,3 +836,31 @@ def test_attributes() -> None:
         other.__getstate__()  # type: ignore[attr-defined]
     other.switch()
     assert repr(other).endswith(" dead>")
+
+
+def test_callsites() -> None:
+    """The calls that led to the calling function, as code and position: what its frames say."""
+
+    def told_and_walked(limit: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        frame, walked = sys._getframe().f_back, list[Any]()
+        while frame is not None and len(walked) < 2 * limit:
+            walked += [frame.f_code, frame.f_lasti]
+            frame = frame.f_back
+        return callsites(limit), tuple(walked)
+
+    def deep(levels: int, limit: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return deep(levels - 1, limit) if levels else told_and_walked(limit)
+
+    for levels in (0, 3, 3, 40):
+        for limit in (0, 1, 2, 10, 1000):
+            told, walked = deep(levels, limit)
+            assert told == walked
+            told, walked = told_and_walked(limit)
+            assert told == walked
+    one, same, other = (told_and_walked(3)[0] for _ in range(3)), told_and_walked(3)[0], told_and_walked(3)[0]
+    assert len(set(one)) == 1 and same[1] != other[1] and same[2:] == other[2:]
+    assert callsites(-3) == ()
+    with pytest.raises(TypeError):
+        callsites("x")  # type: ignore[arg-type]
+    assert greenlet(callsites).switch(10) == () and greenlet(lambda: callsites(10)).switch() == ()
+    assert greenlet(deep).switch(1, 10)[0][::2] == (deep.__code__, deep.__code__)

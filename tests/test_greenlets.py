@@ -11,6 +11,7 @@ import gc
 import re
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +22,7 @@ from greenswitch import (
     Greenlet,
     GreenletExit,
     Timeout,
+    config,
     get_hub,
     getcurrent,
     greenlet,
@@ -267,6 +269,93 @@ def test_the_spawning_greenlet_is_known_and_not_kept_alive() -> None:
     gc.collect()
     assert children[0].spawning_greenlet() is None
     assert children[0].loop is get_hub().loop and children[0].parent is get_hub()
+
+
+def calls_of(made: Greenlet) -> list[tuple[str, int]]:
+    """Names and lines, relative to the function, of its spawning stack."""
+    calls = []
+    frame = made.spawning_stack
+    while frame is not None:
+        calls.append((frame.f_code.co_name, frame.f_lineno - frame.f_code.co_firstlineno))
+        frame = frame.f_back
+    return calls
+
+
+class OwnInit(Greenlet):
+    spawning_stack_limit = 3
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+
+
+def test_the_spawning_stack_is_that_of_the_moment() -> None:
+    def deep(levels: int, make: Callable[..., Greenlet]) -> Greenlet:
+        if levels:
+            return deep(levels - 1, make)
+        made = make(fail)
+        # The line of the call is kept, not the one that the frame comes to.
+        made.kill()
+        return made
+
+    for make in (Greenlet, spawn, functools.partial(spawn_later, 10)):
+        made = deep(20, make)
+        assert calls_of(made) == [("deep", 3)] + [("deep", 2)] * 9
+        made = deep(2, make)
+        assert calls_of(made)[:3] == [("deep", 3), ("deep", 2), ("deep", 2)]
+        assert calls_of(made)[3][0] == "test_the_spawning_stack_is_that_of_the_moment"
+        stack = made.spawning_stack
+        assert stack is not None and stack.f_globals == stack.f_locals == {}
+        printed = traceback.format_stack(stack)  # type: ignore[arg-type]
+        assert printed[-1].splitlines()[0] == f'  File "{__file__}", line {stack.f_lineno}, in deep'
+        assert "made = make(fail)" in printed[-1]
+    for own in (OwnInit, OwnInit.spawn):
+        assert calls_of(deep(20, own)) == [("__init__", 1), ("deep", 3), ("deep", 2)]
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2, 12, 1000])
+def test_as_much_of_the_spawning_stack_as_is_asked_for(limit: int) -> None:
+    class Limited(Greenlet):
+        spawning_stack_limit = limit
+
+    def deep(levels: int) -> Greenlet:
+        return deep(levels - 1) if levels else Limited.spawn(sleep)
+
+    calls = calls_of(deep(14))
+    assert len(calls) == limit or (len(calls) > 15 and limit == 1000)
+    assert calls[:15] == [("deep", 1)] * min(15, limit)
+
+
+def test_a_tree_of_greenlets_shares_its_locals() -> None:
+    seen: list[Any] = []
+
+    def run(levels: int) -> None:
+        seen.append(getcurrent())
+        if levels:
+            joinall([spawn(run, levels - 1), spawn(run, 0)])
+
+    roots = [spawn(run, 2), spawn(run, 1), spawn(run, 0)]
+    first, second, third = (root.spawn_tree_locals for root in [*roots[:2], Greenlet(fail)])
+    assert first == second == third == {} and len({id(first), id(second), id(third)}) == 3
+    first["mark"] = 1
+    joinall(roots)
+    trees = [one.spawn_tree_locals for one in seen]
+    assert [sum(tree is other for tree in trees) for other in (first, second, third)] == [5, 3, 0]
+    assert roots[2].spawn_tree_locals == {}
+    get_hub().loop.run_callback(lambda: seen.append(spawn(sleep)))
+    sleep(0)
+    assert seen[-1].spawn_tree_locals == {} and seen[-1].spawning_greenlet() is get_hub()
+    seen[-1].spawn_tree_locals = other = {"set": 1}
+    assert seen[-1].spawn_tree_locals is other
+
+
+def test_nothing_is_tracked_where_that_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "track_greenlet_tree", False)
+    made: Any = spawn(sleep)
+    assert made.spawning_greenlet is made.spawning_stack is made.spawn_tree_locals is None
+    monkeypatch.undo()
+    children: list[Greenlet] = []
+    spawn(lambda: children.append(spawn(sleep))).join()
+    assert children[0].spawning_stack is not None and children[0].spawn_tree_locals == {}
 
 
 def test_the_context_manager_kills_at_the_end() -> None:

@@ -264,4 +264,8 @@ GS_HIDDEN int gs_capi_add(PyObject *module);
 /* Put them into the module. */
 GS_HIDDEN int gs_probes_add(PyObject *module);
 
+/* ---- callsites.c ---- */
+
+GS_HIDDEN extern PyMethodDef gs_callsites_methods[];
+
 #endif

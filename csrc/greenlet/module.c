@@ -123,7 +123,7 @@ module_exec(PyObject *module)
         || PyModule_AddObjectRef(module, "greenlet", (PyObject *)&PyGreenlet_Type) < 0) {
         return -1;
     }
-    if (gs_capi_add(module) < 0) {
+    if (gs_capi_add(module) < 0 || PyModule_AddFunctions(module, gs_callsites_methods) < 0) {
         return -1;
     }
     return gs_probes_add(module);

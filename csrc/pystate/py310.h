@@ -3,7 +3,16 @@
 #ifndef GS_PY310_H
 #define GS_PY310_H
 
+#include <frameobject.h>
+
 #include "pystate/internal.h"
+
+/* A public function from 3.11 on. */
+static inline int
+PyFrame_GetLasti(PyFrameObject *frame)
+{
+    return frame->f_lasti < 0 ? -1 : frame->f_lasti * (int)sizeof(_Py_CODEUNIT);
+}
 
 typedef struct gs_pystate {
     PyObject *context;          /* owned; NULL: empty */
