@@ -16,14 +16,14 @@ if TYPE_CHECKING:
         """The standard module's names, see the end of the file."""
 
 
-def sleep(seconds: float, /) -> None:
-    """Let other greenlets run for `seconds`; 0 lets everybody run who is ready. ValueError if it is
-    negative."""
+def sleep(seconds: float = 0, ref: bool = True) -> None:
+    """Let other greenlets run for `seconds`; 0 lets everybody run who is ready. With `ref` false the sleep
+    does not keep the loop alive. ValueError if `seconds` is negative, as in the standard library."""
     if not seconds >= 0:
         raise ValueError(
             "sleep length must be non-negative" if seconds < 0 else "Invalid value NaN (not a number)"
         )
-    _sleep(seconds)
+    _sleep(seconds, ref)
 
 
 __implements__ = ["sleep"]
