@@ -19,4 +19,4 @@ __implements__ = list[str]()
 __imports__ = [name for name in vars(_stdlib) if name[0] != "_"]
 globals().update({name: getattr(_stdlib, name) for name in __imports__})
 
-__all__ = __imports__
+__all__ = __imports__  # noqa: PLE0605
