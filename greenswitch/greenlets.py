@@ -160,8 +160,8 @@ class Greenlet(greenlet):
         if config.track_greenlet_tree:
             current = getcurrent()
             self._spawner = ref(current)
-            # One more, for `spawn` is among them and does not count.
-            self._callsites = callsites(self.spawning_stack_limit + 1)
+            # Two more, for `spawn` and `run` may be among them and do not count.
+            self._callsites = callsites(self.spawning_stack_limit + 2)
             if isinstance(current, Greenlet):
                 self._tree_locals = current.spawn_tree_locals
         else:
@@ -385,7 +385,7 @@ class Greenlet(greenlet):
         """The calls that made this greenlet, the innermost one, with the others behind its `f_back`; None if
         that is not tracked."""
         sites: Any = self._callsites
-        calls = [call for call in zip(sites[::2], sites[1::2], strict=True) if call[0] not in _spawning_code]
+        calls = [call for call in zip(sites[::2], sites[1::2], strict=True) if call[0] not in _own_code]
         frame = None
         for code, lasti in reversed(calls[: self.spawning_stack_limit]):
             frame = SpawningFrame(code, lasti, frame)
@@ -657,7 +657,10 @@ def _kill(target: Greenlet, exception: _Exception) -> None:
 spawn = Greenlet.spawn
 spawn_later = Greenlet.spawn_later
 
-_spawning_code = {vars(Greenlet)[name].__func__.__code__ for name in ("spawn", "spawn_later")}
+_own_code = {
+    Greenlet.run.__code__,
+    *(vars(Greenlet)[name].__func__.__code__ for name in ("spawn", "spawn_later")),
+}
 
 
 class _Gather:
