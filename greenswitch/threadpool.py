@@ -3,9 +3,11 @@
 What belongs here: the threads, how a call gets to one of them and its outcome back. What never does: which
 calls need a thread (resolvers, file objects), pools of greenlets (`pool`).
 
-Two layers. `_Workers` is native: a queue, a lock, threads made when nobody is free and ended when idle; it
+Two layers. `Workers` is native: a queue, a lock, threads made when nobody is free and ended when idle; it
 knows no hub. `ThreadPool` is used in one hub's thread only and counts there what is under way; outcomes come
-back through `loop.call_threadsafe`. The threads never keep the interpreter from exiting.
+back through `loop.call_threadsafe`. The threads never keep the interpreter from exiting. `ThreadPoolExecutor`
+stands on `Workers` too, in a module of its own, because the standard library's futures take their time to
+import.
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ import os as _os
 from _queue import Empty
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from importlib import import_module
+from itertools import count
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._original import RLock, SimpleQueue, get_ident, start_new_thread
 from .event import AsyncResult
@@ -22,7 +27,10 @@ from .exceptions import InvalidThreadUseError
 from .hub import Hub, Waiter, get_hub, get_hub_if_any, helper_threads
 from .pool import GroupMappingMixin
 
-__all__ = ["ThreadPool"]
+if TYPE_CHECKING:
+    from ._executor import ThreadPoolExecutor
+
+__all__ = ["ThreadPool", "ThreadPoolExecutor", "ThreadResult"]
 
 _T = TypeVar("_T")
 
@@ -32,10 +40,23 @@ _Outcome = Callable[[Any, "BaseException | None"], object]
 """Called in the hub's thread with (value, None) or (None, error)."""
 
 
-class _Workers:
-    """Native threads that take calls from a queue: at most as many as calls are under way, never fewer."""
+_tokens = count(-1, -1)
 
-    def __init__(self, limit: int, idle_seconds: float | None) -> None:
+
+def __getattr__(name: str) -> Any:
+    if name == "ThreadPoolExecutor":
+        return import_module("._executor", __package__).ThreadPoolExecutor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Workers:
+    """Native threads that take calls from a queue: at most as many as calls are under way, never fewer.
+
+    `heard`: a call may wake whoever waits in a hub without that hub's knowing of it, so the threads count as
+    helpers only while they have nothing to do.
+    """
+
+    def __init__(self, limit: int, idle_seconds: float | None, heard: bool = False) -> None:
         self.limit = limit
         """Threads beyond this number end as soon as they are free."""
         self.size = 0
@@ -43,6 +64,9 @@ class _Workers:
         self._spare = 0
         """Threads that wait for a call and are not promised to one in the queue."""
         self._idle_seconds = idle_seconds
+        self._heard = heard
+        self._idle_tokens: list[int] = []
+        """Where `heard`: what stands in `helper_threads` for the threads of `_spare`."""
         # Reentrant for the sake of signal handlers.
         self._lock = RLock()
         self._calls: SimpleQueue[Callable[[], _Report] | None] = SimpleQueue()
@@ -55,34 +79,64 @@ class _Workers:
             if new:
                 self.size += 1
             else:
-                self._spare -= 1
+                self._take_spare(1)
         if new:
-            try:
-                start_new_thread(self._work, ())
-            except BaseException:
-                with self._lock:
-                    self.size -= 1
-                raise
+            self._start_thread()
         self._calls.put(call)
+
+    def grow(self, size: int) -> None:
+        """Make threads, which wait for calls, until there are `size`. Raises RuntimeError if none can be
+        made."""
+        while True:
+            with self._lock:
+                if self.size >= size:
+                    return
+                self.size += 1
+            self._start_thread()
+            with self._lock:
+                self._add_spare()
+
+    def _start_thread(self) -> None:
+        try:
+            start_new_thread(self._work, ())
+        except BaseException:
+            with self._lock:
+                self.size -= 1
+            raise
+
+    def _add_spare(self) -> None:
+        self._spare += 1
+        if self._heard:
+            token = next(_tokens)
+            self._idle_tokens.append(token)
+            helper_threads.add(token)
+
+    def _take_spare(self, number: int) -> None:
+        self._spare -= number
+        if self._heard:
+            for _ in range(number):
+                helper_threads.discard(self._idle_tokens.pop())
 
     def shrink(self, limit: int) -> None:
         """Let threads beyond `limit` end: those that are free now, the others after their call."""
         with self._lock:
             self.limit = limit
             leaving = max(0, min(self._spare, self.size - limit))
-            self._spare -= leaving
+            self._take_spare(leaving)
             self.size -= leaving
         for _ in range(leaving):
             self._calls.put(None)
 
     def _work(self) -> None:
         ident = get_ident()
-        helper_threads.add(ident)
+        if not self._heard:
+            helper_threads.add(ident)
         try:
             while self._one_call():
                 pass
         finally:
-            helper_threads.discard(ident)
+            if not self._heard:
+                helper_threads.discard(ident)
 
     def _one_call(self) -> bool:
         """Wait for a call and make it. False: this thread is done."""
@@ -93,7 +147,7 @@ class _Workers:
                 if not self._spare:
                     # Promised in this very moment.
                     return True
-                self._spare -= 1
+                self._take_spare(1)
                 self.size -= 1
             return False
         if call is None:
@@ -103,7 +157,7 @@ class _Workers:
         with self._lock:
             stays = self.size <= self.limit
             if stays:
-                self._spare += 1
+                self._add_spare()
             else:
                 self.size -= 1
         report()
@@ -122,7 +176,7 @@ class ThreadPool(GroupMappingMixin):
         self.hub = get_hub() if hub is None else hub
         self._maxsize = _checked(maxsize)
         self._idle_seconds = None if idle_task_timeout < 0 else float(idle_task_timeout)
-        self._workers = _Workers(maxsize, self._idle_seconds)
+        self._workers = Workers(maxsize, self._idle_seconds)
         self._pid = _os.getpid()
         self._under_way = 0
         """Calls that were submitted and whose outcome has not come back."""
@@ -148,9 +202,24 @@ class ThreadPool(GroupMappingMixin):
             workers.shrink(0)
 
     @property
+    def pid(self) -> int:
+        """The process that the threads belong to."""
+        return self._pid
+
+    @property
     def size(self) -> int:
-        """The number of threads that work or wait for work."""
+        """The number of threads that work or wait for work. May be changed, up to `maxsize`: threads are made
+        in advance, or those that are free end. ValueError if it is negative or greater than that."""
         return self._workers.size
+
+    @size.setter
+    def size(self, value: int) -> None:
+        if not 0 <= value <= self._maxsize:
+            raise ValueError(f"size must be between 0 and maxsize, which is {self._maxsize}: {value!r}")
+        workers = self._current_workers()
+        workers.shrink(value)
+        workers.limit = self._maxsize
+        workers.grow(value)
 
     @property
     def maxsize(self) -> int:
@@ -161,7 +230,11 @@ class ThreadPool(GroupMappingMixin):
     @maxsize.setter
     def maxsize(self, value: int) -> None:
         self._maxsize = _checked(value)
-        self._workers.shrink(value)
+        self.adjust()
+
+    def adjust(self) -> None:
+        """Let threads end that are more than `maxsize` and free. Happens by itself."""
+        self._current_workers().shrink(self._maxsize)
         self._admit()
 
     def spawn(self, func: Callable[..., _T], *args: Any, **kwargs: Any) -> AsyncResult[_T]:
@@ -230,15 +303,14 @@ class ThreadPool(GroupMappingMixin):
         """Let all threads end: those that are free now, the others after their call. Does not block; calls
         under way still bring their outcome, and the pool can be used again."""
         self._workers.shrink(0)
-        self._workers = _Workers(self._maxsize, self._idle_seconds)
+        self._workers = Workers(self._maxsize, self._idle_seconds)
 
     # In the hub's thread
 
     def _submit(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], outcome: _Outcome
     ) -> None:
-        if self._pid != _os.getpid():
-            self._after_fork()
+        self._current_workers()
         self._wait_for_place()
         loop = self.hub.loop
 
@@ -292,14 +364,72 @@ class ThreadPool(GroupMappingMixin):
     def _report(self, func: Callable[..., Any], error: BaseException) -> None:
         self.hub.handle_error((self, func), type(error), error, error.__traceback__)
 
-    def _after_fork(self) -> None:
-        """This is a child process: the threads stayed behind, and what they were doing will never be told
-        here."""
-        self._pid = _os.getpid()
-        self._workers = _Workers(self._maxsize, self._idle_seconds)
-        self.hub.loop.refs -= self._under_way
-        self._under_way = 0
-        self._admit()
+    def _current_workers(self) -> Workers:
+        if self._pid != _os.getpid():
+            # This is a child process: the threads stayed behind, and what they were doing will never be told
+            # here.
+            self._pid = _os.getpid()
+            self._workers = Workers(self._maxsize, self._idle_seconds)
+            self.hub.loop.refs -= self._under_way
+            self._under_way = 0
+            self._admit()
+        return self._workers
+
+
+class ThreadResult:
+    """Brings one outcome from any thread into the thread of `hub`, where `call_when_ready()` and then
+    `receiver(result)` are called by the loop.
+
+    The loop waits for it from the beginning. Call one of `set` and `handle_error`, once, in any thread.
+    """
+
+    def __init__(
+        self,
+        receiver: Callable[[ThreadResult], object],
+        hub: Hub,
+        call_when_ready: Callable[[], object],
+    ) -> None:
+        self.receiver = receiver
+        self.hub = hub
+        self.value: Any = None
+        """What was given to `set`."""
+        self.context: object = None
+        """What was given to `handle_error`."""
+        self.exc_info: tuple[Any, ...] = ()
+        """What was given to `handle_error`: class, exception, traceback."""
+        self._call_when_ready = call_when_ready
+        hub.loop.refs += 1
+
+    @property
+    def exception(self) -> BaseException | None:
+        """The exception that was given to `handle_error`, or None."""
+        return self.exc_info[1] if self.exc_info else None
+
+    def successful(self) -> bool:
+        """Has it not failed?"""
+        return self.exception is None
+
+    def set(self, value: Any) -> None:
+        """Bring `value`. Does not block; any thread."""
+        self.value = value
+        self.hub.loop.call_threadsafe(self._arrive)
+
+    def handle_error(
+        self,
+        context: object,
+        exc_info: tuple[type[BaseException], BaseException, TracebackType | None],
+    ) -> None:
+        """Bring a failure, which the hub reports as that of `context`. Does not block; any thread."""
+        self.context = context
+        self.exc_info = exc_info
+        self.hub.loop.call_threadsafe(self._arrive)
+
+    def _arrive(self) -> None:
+        self.hub.loop.refs -= 1
+        self._call_when_ready()
+        if self.exc_info:
+            self.hub.handle_error(self.context, *self.exc_info)
+        self.receiver(self)
 
 
 def _checked(maxsize: int) -> int:

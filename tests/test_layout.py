@@ -35,7 +35,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "loop",
         "hub",
         "greenlets timeout",
-        "_linkable event events local lock pool queue threadpool util",
+        "_executor _linkable event events local lock pool queue threadpool util",
         """
         builtins contextvars core fileobject os resolver select selectors signal socket ssl subprocess thread
         threading time
@@ -54,6 +54,7 @@ DYNAMIC_IMPORTS: dict[tuple[str, str], str] = {
     ("monkey", "_patch"): "the modules to patch, and those that replace them, are named in the table",
     ("monkey", "get_original"): "its caller names the module",
     ("_config", "_load"): "what settings name, such as a resolver, stands above whoever reads them",
+    ("threadpool", "__getattr__"): "the standard library's futures are imported when somebody wants them",
     ("bench", "find_peer"): "greenlet is measured beside us where it is installed",
     ("compat", "create_module"): "the modules that have two names are in the table",
     ("compat", "find_distributions"): "importlib.metadata, which asks, costs more than all of compat",

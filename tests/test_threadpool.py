@@ -6,6 +6,7 @@ does: pools of greenlets.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import pytest
 from greenswitch.exceptions import InvalidThreadUseError
 from greenswitch.greenlets import Greenlet, joinall
 from greenswitch.hub import get_hub, getcurrent, sleep
-from greenswitch.threadpool import ThreadPool
+from greenswitch.threadpool import ThreadPool, ThreadResult
 from greenswitch.timeout import Timeout
 
 if TYPE_CHECKING:
@@ -361,6 +362,62 @@ def test_many_calls(pool: ThreadPool) -> None:
     joinall(calls, raise_error=True)
     assert [call.value for call in calls] == list(range(1000))
     assert pool.size <= 3
+
+
+def test_the_number_of_threads_can_be_set(pool: ThreadPool) -> None:
+    pool.size = 2
+    assert pool.size == 2
+    pool.size = 1
+    assert pool.size == 1 and pool.apply(abs, (-1,)) == 1
+    pool.size = 0
+    assert pool.size == 0
+    for wrong in (-1, 4):
+        with pytest.raises(ValueError, match=r"size must be between 0 and maxsize, which is 3"):
+            pool.size = wrong
+    joinall([spawn(pool.apply, time.sleep, (0.01,)) for _ in range(3)])
+    pool.adjust()
+    assert pool.size == 3 and pool.pid == os.getpid()
+
+
+def test_greenlets_in_a_worker(pool: ThreadPool) -> None:
+    """A call may use greenlets, in a hub of its thread's own."""
+
+    def work() -> list[int]:
+        greenlets = [spawn(lambda number: sleep(0.001) or number, number) for number in range(3)]  # type: ignore[func-returns-value]
+        joinall(greenlets)
+        assert get_hub() is not here
+        return [each.value for each in greenlets]
+
+    here = get_hub()
+    assert pool.map(lambda _: work(), range(5)) == [[0, 1, 2]] * 5
+
+
+def test_an_outcome_is_brought_to_the_hub(capsys: pytest.CaptureFixture[str]) -> None:
+    log: list[Any] = []
+
+    def receive(result: ThreadResult) -> None:
+        log.append((result, threading.get_ident(), getcurrent()))
+
+    def fail_there(result: ThreadResult) -> None:
+        error = ValueError("there")
+        result.handle_error("context", (ValueError, error, None))
+
+    for act in (lambda result: result.set(7), fail_there):
+        result = ThreadResult(receive, get_hub(), lambda: log.append("ready"))
+        thread = threading.Thread(target=act, args=(result,))
+        thread.start()
+        until(lambda: len(log) == 2)
+        thread.join()
+        assert log == ["ready", (result, threading.get_ident(), get_hub())]
+        log.clear()
+    assert (
+        not result.successful() and repr(result.exception) == "ValueError('there')" and result.value is None
+    )
+    assert "context failed with ValueError" in capsys.readouterr().err
+    result = ThreadResult(log.append, get_hub(), int)
+    result.set(5)
+    sleep(0)
+    assert log == [result] and (result.value, result.exception, result.exc_info) == (5, None, ())
 
 
 # Exit and fork
