@@ -288,7 +288,7 @@ class RLock:
         return self.acquire()
 
     def __exit__(
-        self, t: type[BaseException] | None, v: BaseException | None, tb: TracebackType | None
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.release()
 

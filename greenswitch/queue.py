@@ -20,7 +20,7 @@ from operator import index
 from queue import Empty, Full
 from typing import Any, ClassVar, Generic, TypeVar
 
-from ._core import getcurrent
+from ._core import getcurrent, greenlet
 from ._original import RLock
 from .exceptions import BlockingSwitchOutError
 from .hub import Entry, Hub, Row, fail, get_hub, get_hub_if_any, stand_in_row, wake
@@ -493,6 +493,15 @@ class PriorityQueue(Queue[_T]):
             return item
 
 
+def _waits(entry: Entry) -> bool:
+    return len(entry) == 3 and entry[0] is not None
+
+
+def _greenlet_of(entry: Entry) -> greenlet:
+    who: greenlet = entry[0].__self__
+    return who
+
+
 class Channel(Generic[_T]):
     """A queue that holds nothing: `put` waits until a `get` takes the item, `get` until a `put` brings
     one."""
@@ -513,6 +522,16 @@ class Channel(Generic[_T]):
     def hub(self) -> Hub | None:
         """The hub of the current thread, if it has one. The channel itself belongs to no thread."""
         return get_hub_if_any()
+
+    @property
+    def getters(self) -> list[greenlet]:
+        """The greenlets that wait to get, in the order of their coming."""
+        return [_greenlet_of(entry) for entry in list(self._getters) if _waits(entry)]
+
+    @property
+    def putters(self) -> list[tuple[_T, greenlet]]:
+        """(item, greenlet) of those that wait to put, in the order of their coming."""
+        return [(entry[2][0], _greenlet_of(entry)) for entry in list(self._putters) if _waits(entry)]
 
     @property
     def balance(self) -> int:

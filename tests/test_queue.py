@@ -396,6 +396,21 @@ def test_a_channel_hands_over() -> None:
     assert channel.balance == 0
 
 
+def test_who_waits_at_a_channel() -> None:
+    channel: Channel[int] = Channel()
+    assert channel.getters == channel.putters == []
+    takers = [spawn(channel.get) for _ in range(2)]
+    sleep(0)
+    assert channel.getters == takers and channel.balance == -2
+    killall(takers)
+    assert channel.getters == []
+    givers = [spawn(channel.put, number) for number in range(2)]
+    sleep(0)
+    assert channel.putters == list(enumerate(givers)) and channel.balance == 2
+    assert channel.get() == 0 and channel.putters == [(1, givers[1])]
+    assert channel.get() == 1 and channel.putters == []
+
+
 def test_a_channel_without_a_partner() -> None:
     channel = Channel[int]()
     with pytest.raises(Full):
