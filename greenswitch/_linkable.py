@@ -96,5 +96,8 @@ class Linkable:
                 try:
                     link(self)
                 except BaseException as error:
+                    if own.loop.closed:
+                        # It is the hub that is to end, here where a link has switched to somebody.
+                        raise
                     trace = error.__traceback__
                     own.handle_error((link, self), type(error), error, trace and trace.tb_next)

@@ -21,7 +21,7 @@ from weakref import ReferenceType, ref
 from ._config import config
 from ._core import GreenletExit, callsites, getcurrent, greenlet
 from .exceptions import BlockingSwitchOutError, InvalidSwitchError
-from .hub import Hub, Waiter, get_hub, this_thread
+from .hub import Hub, Waiter, get_hub, get_hub_if_any, this_thread
 from .loop import Loop
 from .timeout import Timeout
 
@@ -70,6 +70,12 @@ class _FailureLink(_Link):
     def __call__(self, source: Greenlet) -> None:
         if not source.successful():
             super().__call__(source)
+
+
+class _Foreign:
+    """The key of a link that was made in another thread than that of the greenlet's hub."""
+
+    __slots__ = ()
 
 
 class SpawningFrame:
@@ -151,8 +157,9 @@ class Greenlet(greenlet):
         runs."""
         self._links: dict[object, Callable[[Any], object]] | None = None
         """What to call in the end, in this order. The key of a greenlet that joins is its `id`."""
-        self._joined_only = True
-        """Are all links of greenlets that join?"""
+        self._joined_only: bool | None = True
+        """Are all links of greenlets that join? None: no, and some were made in other threads, by the keys of
+        which they are known."""
         self._spawner: ReferenceType[greenlet] | None
         self._callsites: tuple[CodeType | int, ...]
         self._tree_locals: dict[Any, Any] | None
@@ -475,7 +482,11 @@ class Greenlet(greenlet):
         except TypeError:
             # Cannot be hashed.
             key = object()
-        self._joined_only = False
+        if get_hub_if_any() is not self.parent:
+            key = _Foreign()
+            self._joined_only = None
+        elif self._joined_only:
+            self._joined_only = False
         links[key] = callback
         if self._done:
             self._post(self._notify_links)
@@ -533,15 +544,22 @@ class Greenlet(greenlet):
         links = self._links
         if not links:
             return
+        keys = list(links)
+        if self._joined_only is None:
+            # Other threads first: who joins here is switched to, and with him this thread may end.
+            keys.sort(key=lambda key: not isinstance(key, _Foreign))
         # Whoever is called may make another one leave: only those still in there are called.
-        for key in list(links):
+        for key in keys:
             link = links.pop(key, None)
             if link is not None:
                 try:
                     link(self)
                 except BaseException as error:
+                    hub = _hub_of(self)
+                    if hub.loop.closed:
+                        # It is the hub that is to end, here where it has switched to one who joins.
+                        raise
                     trace = error.__traceback__
-                    hub = get_hub()
                     hub.handle_error((link, self), type(error), error, trace and trace.tb_next)
 
     # Waiting

@@ -54,8 +54,8 @@ class Semaphore(Linkable):
         step."""
         self._waiters = Row()
         """Tagged True: wants a permit; False: only wants to know that there is one."""
-        self._home: Hub | None = None
-        """The hub of all who ever waited; `_ABROAD` if there were several."""
+        self._home: list[Hub] = []
+        """The first is the hub of all who ever waited; `_ABROAD` if there were several."""
         self._offering = False
         """Will `_offer` be called by the loop?"""
         self._overtaken = 0
@@ -94,7 +94,7 @@ class Semaphore(Linkable):
                 hub, append, _ = this_thread.turn
             except AttributeError:
                 hub = None
-            if hub is not None and hub is self._home:
+            if hub is not None and hub is self._home[0]:
                 if not self._offering:
                     self._offering = True
                     append(self._offer)
@@ -162,8 +162,13 @@ class Semaphore(Linkable):
 
     def _stand_in_row(self, wants: bool, timeout: float | None) -> Entry | None:
         hub = get_hub()
-        if self._home is not hub:
-            self._home = hub if self._home is None else _ABROAD
+        home = self._home
+        if not home:
+            home.append(hub)
+        if home[0] is not hub and home[0] is not _ABROAD:
+            home.insert(0, _ABROAD)
+            # A hub is not to outlive its thread for this.
+            del home[1:]
         return stand_in_row(self._waiters, self, wants, timeout)
 
     def _look_again(self) -> None:
