@@ -127,7 +127,7 @@ class local:
         """Another object of the class, in which the current greenlet has the same values and the others
         none yet."""
         shared = _get_values(self)
-        new = type(self).__new__(type(self), *shared.arguments, **shared.keywords)
+        new = type(self)(*shared.arguments, **shared.keywords)
         _get_values(new).by_greenlet[id(getcurrent())].update(self.__dict__)
         return new
 

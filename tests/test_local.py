@@ -268,6 +268,7 @@ def test_copies() -> None:
     twin: Any = copy.copy(data)
     twin.number = 4
     assert type(twin) is Begun and twin.mine is data.mine and data.number == 3
+    assert log == [getcurrent(), getcurrent()]
     assert elsewhere(lambda: (twin.number, hasattr(twin, "mine"))) == (3, False)
     with pytest.raises(TypeError, match="cannot pickle 'Begun' object"):
         pickle.dumps(data)

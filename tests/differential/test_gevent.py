@@ -178,6 +178,96 @@ PROGRAMS = {
         one = pool.Pool(1); one.spawn(sleep, 0.01); show(one.wait_available, timeout=0.001); one.join()
         print(one.wait_available())
     """,
+    "where a greenlet comes from": """
+        def frames(g):
+            f = g.spawning_stack; found = []
+            while f is not None: found.append((f.f_code.co_name, f.f_lineno)); f = f.f_back
+            return found
+        def deep(n, make): return deep(n - 1, make) if n else make(int)
+        class Few(Greenlet): spawning_stack_limit = 2
+        class Own(Greenlet):
+            def __init__(self, *a): Greenlet.__init__(self, *a)
+        for make in (spawn, Greenlet, functools.partial(spawn_later, 0.001), Few.spawn, Own):
+            print(frames(deep(1, make)), len(frames(deep(20, make))))
+        print(frames(spawn(int))[0][0], Greenlet.spawning_stack_limit, repr(spawn(int).spawning_greenlet() is getcurrent()))
+        trees = []
+        def live(n):
+            me = getcurrent(); trees.append(me.spawn_tree_locals)
+            if n: spawn(live, n - 1).join()
+        a, b = spawn(live, 2), spawn(live, 1); a.spawn_tree_locals['x'] = 1; joinall([a, b]); print(trees)
+        print(a.spawn_tree_locals is b.spawn_tree_locals, Greenlet().spawn_tree_locals)
+        api.config.track_greenlet_tree = False; g = spawn(int)
+        print(g.spawning_stack, g.spawning_greenlet, g.spawn_tree_locals); g.spawn_tree_locals = {1: 2}; print(g.spawn_tree_locals)
+    """,
+    "locals (G11)": """
+        from {module}.local import local
+        class Begun(local):
+            kind = 'class'
+            def __init__(self, *a, **k): print('init', a, k); self.a = a
+            @property
+            def both(self): return self.a * 2
+            @both.setter
+            def both(self, v): self.a = v
+        x = Begun(1, y=2); x.a = 5; spawn(lambda: print(x.a, x.both, x.kind, sorted(x.__dict__))).join(); print(x.a)
+        def change(): x.both = 3; x.kind = 'mine'; print(x.a, x.kind); del x.kind; print(x.kind); del x.a; show(lambda: x.a)
+        spawn(change).join(); print(x.a, x.kind)
+        class Slotted(local): __slots__ = ('s',)
+        s = Slotted(); s.s = 1; s.d = 2; spawn(lambda: (print(s.s, hasattr(s, 'd')), setattr(s, 's', 3))).join(); print(s.s, s.d)
+        class Gets(local):
+            def __getattr__(self, n): return 'no ' + n
+        g = Gets(); g.x = 1; print(g.x, g.y); spawn(lambda: print(g.x)).join()
+        import copy; c = copy.copy(x); c.b = 1; print(c.a, hasattr(x, 'b'), 'b' in dir(c))
+        for f in (lambda: setattr(x, '__dict__', {}), lambda: delattr(x, '__dict__')): print(type(__import__(
+            '{module}.util', fromlist='x').wrap_errors(AttributeError, f)()).__name__)
+    """,
+    "contexts (G11)": """
+        from contextvars import ContextVar, copy_context
+        v = ContextVar('v', default=0); v.set(1); from {module}.threadpool import ThreadPool
+        def seen(n): print(n, v.get()); v.set(n)
+        for start in (spawn, functools.partial(spawn_later, 0.001), pool.Pool(1).spawn, api.spawn_raw, get_hub().loop.run_callback):
+            start(seen, 'new'); sleep(0.01); print(v.get())
+        spawn(copy_context().run, seen, 'copied').join(); print(v.get(), ThreadPool(1).apply(v.get))
+        g = Greenlet(v.get); g.gr_context = copy_context(); g.start(); print(g.get())
+    """,
+    "util": """
+        from {module}.util import wrap_errors, assert_switches, GreenletTree, format_run_info
+        w = wrap_errors((ValueError, KeyError), int); print(w('3'), repr(w('x')), w, repr(w), w.__name__); show(w, [])
+        def quiet(**k):
+            with assert_switches(**k): pass
+        def switches(**k):
+            with assert_switches(**k): sleep(0)
+        def fails():
+            with assert_switches(): fail('mine')
+        for k in ({}, {'max_blocking_time': 9}, {'hub_only': True}):
+            for f in (quiet, switches):
+                try: f(**k); print('fine')
+                except AssertionError: print('AssertionError')
+        show(fails); e = event.Event()
+        def live(n):
+            if n: spawn(live, n - 1)
+            e.wait()
+        for n in (2, 1): spawn(live, n); sleep(0); sleep(0); sleep(0); sleep(0)
+        later = Greenlet(int); t = GreenletTree.current_tree(); print(t.root, t.is_current_tree, t.greenlet is getcurrent())
+        print([l[:l.index('<')] + l.rsplit(': ')[-1] for l in str(t).splitlines() if 'live' in l])
+        print([l for l in str(t).splitlines() if 'int' in l][0].rsplit(': ')[-1])
+        print(str(t) == t.format(details=False), len(t.format_lines()) > len(t.format_lines(details=False)))
+        print(isinstance(GreenletTree.forest(), list), GreenletTree.DEFAULT_DETAILS['running_stacks'])
+        text = '\\n'.join(format_run_info()); print('Threads' in text, 'Greenlets' in text, text.count('e.wait()') >= 5)
+    """,
+    "thread pools (G10)": """
+        import threading; from {module}.threadpool import ThreadPool, ThreadPoolExecutor
+        p = ThreadPool(2); print(p.size, p.maxsize, len(p)); print(p.apply(pow, (2, 3)), p.spawn(pow, 2, 4).get(), p.size)
+        show(p.apply, fail); show(lambda: p.spawn(fail).get()); print(p.map(abs, [-1, -2]), sorted(p.imap_unordered(abs, [-1, -2])))
+        p.maxsize = 1; p.adjust(); sleep(0.05); print(p.size); p.size = 0; sleep(0.05); print(p.size)
+        for bad in (lambda: setattr(p, 'size', 5), lambda: setattr(p, 'maxsize', -1), lambda: ThreadPool(-1)): show(
+            lambda: type(__import__('{module}.util', fromlist='x').wrap_errors(Exception, bad)()).__name__)
+        t = []; p = ThreadPool(1); w = threading.Thread(target=lambda: t.append(
+            type(__import__('{module}.util', fromlist='x').wrap_errors(Exception, p.spawn)(int)).__name__)); w.start(); w.join(); print(t)
+        x = ThreadPoolExecutor(2); f = x.submit(pow, 2, 3); print(f.result(), f.done(), f.cancelled(), f.exception())
+        f = x.submit(fail, 'there'); show(f.result); print(list(x.map(abs, [-1, -2])))
+        g = spawn(sleep, 0.01); f = x.submit(time.sleep, 0.1); print(f.result(), g.ready())
+        x.shutdown(); print(isinstance(x, __import__('concurrent.futures').futures.ThreadPoolExecutor)); show(lambda: x.submit(int))
+    """,
     "failures are reported once (G7)": """
         stream = __import__('io').StringIO(); sys.stderr = stream; get_hub().handle_error = loud
         def broken(n): raise KeyError(n)
@@ -208,7 +298,7 @@ def normal(text: str) -> str:
 def test_same_output(name: str, run_python: Any) -> None:
     outputs = []
     for module in ("gevent", "greenswitch"):
-        program = PRELUDE.format(module=module) + dedent(PROGRAMS[name])
+        program = PRELUDE.format(module=module) + dedent(PROGRAMS[name]).replace("{module}", module)
         outcome = run_python(program, options=("-W", "ignore")).check()
         outputs.append((normal(outcome.stdout).splitlines(), normal(outcome.stderr).splitlines()))
     assert outputs[0][0]
