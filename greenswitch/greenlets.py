@@ -12,10 +12,10 @@ which they were added.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from types import CodeType, MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import CodeType, TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from weakref import ReferenceType, ref
 
 from ._config import config
@@ -84,8 +84,8 @@ class SpawningFrame:
 
     __slots__ = ("f_back", "f_code", "f_lasti")
 
-    f_globals: Mapping[str, Any] = MappingProxyType({})
-    f_locals: Mapping[str, Any] = f_globals
+    f_globals: ClassVar[dict[str, Any]] = {}
+    f_locals: ClassVar[dict[str, Any]] = f_globals
 
     def __init__(self, code: CodeType, lasti: int, back: SpawningFrame | None) -> None:
         self.f_code = code

@@ -6,14 +6,16 @@ is undone (`test_hub`).
 
 from __future__ import annotations
 
-import builtins
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
-import greenswitch.builtins
 import greenswitch.time
 from greenswitch import get_hub, spawn
+
+if TYPE_CHECKING:
+    from conftest import RunPython
 
 
 def test_sleep_lets_others_run() -> None:
@@ -40,8 +42,14 @@ def test_a_sleep_of_less_than_nothing(seconds: float) -> None:
         greenswitch.time.sleep("1")  # type: ignore[arg-type]
 
 
-def test_everything_else_is_the_standard_librarys() -> None:
-    for ours, standard, own in ((greenswitch.time, time, {"sleep"}), (greenswitch.builtins, builtins, set())):
-        names = {name for name in vars(standard) if name[0] != "_"}
-        assert set(ours.__all__) == names and set(ours.__implements__) == own
-        assert all(getattr(ours, name) is getattr(standard, name) for name in names - own)
+def test_everything_else_is_the_standard_librarys(run_python: RunPython) -> None:
+    """In a process of its own, where nobody has replaced anything yet."""
+    program = """
+import builtins, time, greenswitch.builtins, greenswitch.time
+for ours, standard, own in ((greenswitch.time, time, {"sleep"}), (greenswitch.builtins, builtins, set())):
+    names = {name for name in vars(standard) if name[0] != "_"}
+    assert set(ours.__all__) == names and set(ours.__implements__) == own
+    assert all(getattr(ours, name) is getattr(standard, name) for name in names - own)
+    assert all(getattr(ours, name) is not getattr(standard, name) for name in own)
+"""
+    run_python(program).check()
