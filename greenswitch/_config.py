@@ -234,6 +234,9 @@ class Config:
     Raises ValueError if a variable there has a value that its setting does not take.
     """
 
+    settings: dict[str, Setting]
+    """Every setting, by its name."""
+
     poller: str
     threadpool_size: int
     threadpool_idle_task_timeout: float
@@ -272,19 +275,14 @@ class Config:
         setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setting = self.__dict__["settings"].get(name)
+        settings = self.__dict__["settings"]
+        setting = settings.get(name)
         if setting is None:
-            raise AttributeError(self._no_such(name))
+            raise AttributeError(f"greenswitch.config has no setting {name!r}; it has {', '.join(settings)}")
         self._assign(setting, value, f"{name} = {value!r}")
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"settings cannot be deleted: {name}")
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(self._no_such(name))
-
-    def _no_such(self, name: str) -> str:
-        return f"greenswitch.config has no setting {name!r}; it has {', '.join(self.__dict__['settings'])}"
 
     def _assign(self, setting: Setting, value: Any, told: str) -> None:
         try:
