@@ -122,10 +122,13 @@ class _Work:
             # For whoever asks again.
             self.results.put(_END)
             raise StopIteration
-        if self._room is not None:
-            self._room.release()
         position: tuple[int, Any] = entry
         return position
+
+    def make_room(self) -> None:
+        """A result is given out: another one may be begun."""
+        if self._room is not None:
+            self._room.release()
 
     def abandon(self) -> None:
         """Nobody wants the rest: begin no more of it. Does not block."""
@@ -147,6 +150,7 @@ class IMapUnordered(Iterator[Any]):
 
     def __next__(self) -> Any:
         _, value = self._work.take()
+        self._work.make_room()
         if isinstance(value, _Failure):
             raise value.error
         return value
@@ -176,6 +180,7 @@ class IMap(IMapUnordered):
             early[position] = value
         self._next = wanted + 1
         value = early.pop(wanted)
+        self._work.make_room()
         if isinstance(value, _Failure):
             raise value.error
         return value
