@@ -221,6 +221,7 @@ class World:
         finally:
             self.hub.destroy()
             this_thread.__dict__.update(self._before)
+            self._before.clear()
 
 
 def rows(things: Sequence[object]) -> Iterator[Row]:
