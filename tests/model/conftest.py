@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 
 import greenswitch.hub
 from greenswitch import Greenlet, GreenletExit, Timeout, sleep
+from greenswitch._original import allocate_lock, start_new_thread
 from greenswitch.hub import Row, get_hub, this_thread
 from greenswitch.loop import Loop
 
@@ -71,8 +72,12 @@ STRUCK = "struck"
 TIMED_OUT = "timed out"
 
 
+_AFTERMATH = 0.125
+
+
 class Operation:
-    """One call in a greenlet of its own, under a timeout of `limit` seconds."""
+    """One call in a greenlet of its own, under a timeout of `limit` seconds; then another wait, which only
+    time ends."""
 
     def __init__(self, world: World, function: Callable[[], Any], limit: float | None) -> None:
         self.number = len(world.operations)
@@ -106,6 +111,8 @@ class Operation:
         self.waited = world.moves != mine
         world.move()
         self.ended = world.ends = world.ends + 1
+        # Whatever may still be on its way to it would now end another wait, which complains.
+        world.hub.wait_seconds(_AFTERMATH)
 
     @property
     def outcome(self) -> Any:
@@ -188,6 +195,25 @@ class World:
 
         self.loop.ready.appendleft(throw)
 
+    def elsewhere(self, function: Callable[[], object]) -> None:
+        """Call `function`, which must not wait, in another native thread, and wait for that."""
+        self.move()
+        failed: list[BaseException] = []
+        done = allocate_lock()
+        done.acquire()
+
+        def run() -> None:
+            try:
+                function()
+            except BaseException as error:
+                failed.append(error)
+            done.release()
+
+        start_new_thread(run, ())
+        done.acquire()
+        if failed:
+            raise failed[0]
+
     def rest(self) -> None:
         """Let everybody run until nothing can happen at this moment any more."""
         self.move()
@@ -212,6 +238,8 @@ class World:
         try:
             for operation in self.operations:
                 operation.greenlet.kill(block=False)
+            self.rest()
+            self.let_pass(2 * _AFTERMATH)
             self.rest()
             assert all(operation.greenlet.dead for operation in self.operations)
             assert not self.loop.timer_count and not self.loop.ready and not self.loop.idle and not self.loop.refs

@@ -264,11 +264,14 @@ class StormyEvent(RuleBasedStateMachine):
             operation = self.world.begin(partial(self.event.wait, timeout), limit)
             self.waits.append((operation, timeout is not None or limit is not None))
 
-    @rule()
-    def set(self) -> None:
+    @rule(elsewhere=st.booleans())
+    def set(self, elsewhere: bool) -> None:
         self.world.move()
         self.told.update(operation for operation, _ in self.waits if operation.pending and operation.begun)
-        self.event.set()
+        if elsewhere:
+            self.world.elsewhere(self.event.set)
+        else:
+            self.event.set()
 
     @rule()
     def clear(self) -> None:

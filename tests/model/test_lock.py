@@ -174,19 +174,23 @@ class StormySemaphore(Machine):
         self.world.move()
         self.given -= self.lock.acquire(blocking=False)
 
-    @rule()
-    def release(self) -> None:
+    @rule(elsewhere=st.booleans())
+    def release(self, elsewhere: bool) -> None:
+        """By this greenlet, or in a thread without a hub, which hands the permit over at once."""
         self.world.move()
         if not isinstance(self.lock, BoundedSemaphore) or self.taken() > self.given:
             # Of a bounded one not what is taken in a block, which would fail then.
-            self.lock.release()
+            if elsewhere:
+                self.world.elsewhere(self.lock.release)
+            else:
+                self.lock.release()
             self.given += 1
 
     @precondition(lambda self: self.world.pending())
-    @rule(pick=picks)
-    def release_and_strike(self, pick: int) -> None:
+    @rule(pick=picks, elsewhere=st.booleans())
+    def release_and_strike(self, pick: int, elsewhere: bool) -> None:
         """One who was handed a permit, most likely, and who has not run since."""
-        self.release()
+        self.release(elsewhere)
         pending = self.world.pending()
         self.world.strike(pending[pick % min(3, len(pending))])
 

@@ -296,36 +296,45 @@ class StormyQueue(Machine):
     def peek(self, timeout: float | None, limit: float | None) -> None:
         self.peeks.append(self.world.begin(partial(self.queue.peek, timeout=timeout), limit))
 
-    @rule(rank=items)
-    def put_nowait(self, rank: int) -> None:
+    @rule(rank=items, elsewhere=st.booleans())
+    def put_nowait(self, rank: int, elsewhere: bool) -> None:
+        """By this greenlet, or in a thread without a hub."""
         self.world.move()
         item = self.new_item(rank)
+        put = partial(self.queue.put_nowait, item)
         try:
-            self.queue.put_nowait(item)
+            if elsewhere:
+                self.world.elsewhere(put)
+            else:
+                put()
         except (Full, ShutDown):
             return
         self.given.append(item)
 
-    @rule()
-    def get_nowait(self) -> None:
+    @rule(elsewhere=st.booleans())
+    def get_nowait(self, elsewhere: bool) -> None:
+        """By this greenlet, or in a thread without a hub."""
         self.world.move()
         try:
-            self.taken.append(self.queue.get_nowait())
+            if elsewhere:
+                self.world.elsewhere(lambda: self.taken.append(self.queue.get_nowait()))
+            else:
+                self.taken.append(self.queue.get_nowait())
         except (Empty, ShutDown):
             pass
 
     @precondition(lambda self: any(operation.pending for operation in self.gets + self.peeks))
-    @rule(rank=items, pick=picks)
-    def put_and_strike(self, rank: int, pick: int) -> None:
+    @rule(rank=items, pick=picks, elsewhere=st.booleans())
+    def put_and_strike(self, rank: int, pick: int, elsewhere: bool) -> None:
         """One who was handed the item, most likely, and who has not run since."""
-        self.put_nowait(rank)
+        self.put_nowait(rank, elsewhere)
         self.strike_first([operation for operation in self.gets + self.peeks if operation.pending], pick)
 
     @precondition(lambda self: any(operation.pending for operation, _ in self.puts))
-    @rule(pick=picks)
-    def get_and_strike(self, pick: int) -> None:
+    @rule(pick=picks, elsewhere=st.booleans())
+    def get_and_strike(self, pick: int, elsewhere: bool) -> None:
         """One who was handed a place, most likely, and who has not run since."""
-        self.get_nowait()
+        self.get_nowait(elsewhere)
         self.strike_first([operation for operation, _ in self.puts if operation.pending], pick)
 
     def strike_first(self, pending: list[Operation], pick: int) -> None:
@@ -512,33 +521,42 @@ class StormyChannel(Machine):
     def get(self, timeout: float | None, limit: float | None) -> None:
         self.gets.append(self.world.begin(partial(self.queue.get, timeout=timeout), limit))
 
-    @rule(rank=items)
-    def put_nowait(self, rank: int) -> None:
+    @rule(rank=items, elsewhere=st.booleans())
+    def put_nowait(self, rank: int, elsewhere: bool) -> None:
+        """By this greenlet, or in a thread without a hub."""
         self.world.move()
         item = self.new_item(rank)
+        put = partial(self.queue.put_nowait, item)
         try:
-            self.queue.put_nowait(item)
+            if elsewhere:
+                self.world.elsewhere(put)
+            else:
+                put()
         except Full:
             return
         self.given.append(item)
 
-    @rule()
-    def get_nowait(self) -> None:
+    @rule(elsewhere=st.booleans())
+    def get_nowait(self, elsewhere: bool) -> None:
+        """By this greenlet, or in a thread without a hub."""
         self.world.move()
         try:
-            self.taken.append(self.queue.get_nowait())
+            if elsewhere:
+                self.world.elsewhere(lambda: self.taken.append(self.queue.get_nowait()))
+            else:
+                self.taken.append(self.queue.get_nowait())
         except Empty:
             pass
 
     @precondition(lambda self: self.world.pending())
-    @rule(rank=items, giving=st.booleans(), pick=picks)
-    def meet_and_strike(self, rank: int, giving: bool, pick: int) -> None:
+    @rule(rank=items, giving=st.booleans(), pick=picks, elsewhere=st.booleans())
+    def meet_and_strike(self, rank: int, giving: bool, pick: int, elsewhere: bool) -> None:
         """One who has met another, most likely, and who has not run since."""
         pending = self.world.pending()
         if giving:
-            self.put_nowait(rank)
+            self.put_nowait(rank, elsewhere)
         else:
-            self.get_nowait()
+            self.get_nowait(elsewhere)
         self.world.strike(pending[pick % min(2, len(pending))])
 
     @precondition(lambda self: self.world.pending())
