@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, settings
 import greenswitch.hub
 from greenswitch import Greenlet, GreenletExit, Timeout, sleep
 from greenswitch._original import allocate_lock, start_new_thread
-from greenswitch.hub import Row, get_hub, this_thread
+from greenswitch.hub import Row, get_hub
 from greenswitch.loop import Loop
 
 _EXAMPLES = os.environ.get("MODEL_EXAMPLES")
@@ -145,8 +145,8 @@ class World:
     """A hub of this thread with a clock of its own, while it lasts; all that runs in it."""
 
     def __init__(self) -> None:
-        self._before = dict(this_thread.__dict__)
-        this_thread.__dict__.clear()
+        self._before = dict(greenswitch.hub.this_thread.__dict__)
+        greenswitch.hub.this_thread.__dict__.clear()
         self.poller = FakePoller()
         replaced, greenswitch.hub.Loop = greenswitch.hub.Loop, self._make_loop  # type: ignore
         try:
@@ -248,7 +248,7 @@ class World:
             look()
         finally:
             self.hub.destroy()
-            this_thread.__dict__.update(self._before)
+            greenswitch.hub.this_thread.__dict__.update(self._before)
             self._before.clear()
 
 
