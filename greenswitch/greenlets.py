@@ -298,13 +298,15 @@ class Greenlet(greenlet):
                 hub, append, _ = this_thread.turn
             except AttributeError:
                 hub = None
-            if self._joined_only and hub is not None and hub is self.parent:
+            if hub is None or hub is not self.parent:
+                self._post(self._notify_links)
+            elif self._joined_only:
                 # Nobody but greenlets that wait: the loop wakes each of them itself.
                 for switch in list(links.values()):
                     append(switch)
                 links.clear()
             else:
-                self._post(self._notify_links)
+                append(self._notify_links)
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, GreenletExit):

@@ -616,23 +616,37 @@ def wake(entry: Entry, value: Any = None) -> bool:
 
 def wake_now(entry: Entry, value: Any = None) -> bool:
     """`wake`, but a greenlet of this hub is switched to at once. Only for callbacks of the loop."""
-    return _settle(entry, (value, None), _resume)
+    if len(entry) > 3:
+        return False
+    mine = (value, None)
+    entry.append(mine)
+    if entry[3] is not mine:
+        return False
+    try:
+        turn = this_thread.turn
+    except AttributeError:
+        turn = None
+    if turn is entry[1]:
+        switch = entry[0]
+        if switch is not None:
+            entry[0] = None
+            switch()
+    else:
+        entry[1][0].loop.call_threadsafe(partial(_resume, entry))
+    return True
 
 
 def fail(entry: Entry, error: BaseException) -> bool:
     """`wake`, but with an exception as the outcome."""
-    return _settle(entry, (None, error), _resume_later)
-
-
-def _settle(entry: Entry, mine: _Outcome, resume: Callable[[Entry], object]) -> bool:
     if len(entry) > 3:
         return False
+    mine = (None, error)
     entry.append(mine)
     if entry[3] is not mine:
         return False
     hub = entry[1][0]
     if get_hub_if_any() is hub:
-        resume(entry)
+        _resume_later(entry)
     else:
         hub.loop.call_threadsafe(partial(_resume, entry))
     return True

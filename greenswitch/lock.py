@@ -105,11 +105,31 @@ class Semaphore(Linkable):
     def _offer(self) -> None:
         """Called by the loop some time after a release."""
         self._offering = False
-        if not self._free and not self._more:
+        free = self._free
+        if not free and not self._more:
             self._overtaken += 1
-        else:
-            self._overtaken = 0
-            self._serve(now=True)
+            return
+        self._overtaken = 0
+        waiters = self._waiters
+        if waiters and len(free) == 1:
+            # One permit, and somebody who waits for it: what happens most, with no call that can be spared.
+            try:
+                free.pop()
+            except IndexError:
+                # Another thread was quicker.
+                return
+            try:
+                entry = waiters.popleft()
+            except IndexError:
+                free.append(None)
+            else:
+                if entry[2] and wake_now(entry):
+                    return
+                # Gave up, or only looks: he is told and the others have their turn.
+                free.append(None)
+                if not entry[2]:
+                    wake(entry, self.counter)
+        self._serve(now=True)
 
     def _serve(self, now: bool = False) -> None:
         """Hand free permits to those who wait. `now`: this is the loop, let them run at once."""
@@ -151,7 +171,18 @@ class Semaphore(Linkable):
                 pass
         if self._more is not None and next(self._more, self) is None:
             return True
-        return blocking and self._stand_in_row(True, timeout) is not None
+        if not blocking:
+            return False
+        # Not `_stand_in_row`: those who wait here are often at the end of a long chain of calls, and one call more
+        # may be the one for which the interpreter has to make room.
+        try:
+            hub: Hub = this_thread.hub
+        except AttributeError:
+            hub = get_hub()
+        home = self._home
+        if not home or home[0] is not hub:
+            self._remember(hub)
+        return stand_in_row(self._waiters, self, True, timeout) is not None
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until a permit is free, without taking it, `timeout` seconds at most. How many are free."""
@@ -161,7 +192,11 @@ class Semaphore(Linkable):
         return 0 if entry is None else int(entry[3][0])
 
     def _stand_in_row(self, wants: bool, timeout: float | None) -> Entry | None:
-        hub = get_hub()
+        self._remember(get_hub())
+        return stand_in_row(self._waiters, self, wants, timeout)
+
+    def _remember(self, hub: Hub) -> None:
+        """Somebody of this hub is about to wait."""
         home = self._home
         if not home:
             home.append(hub)
@@ -169,7 +204,6 @@ class Semaphore(Linkable):
             home.insert(0, _ABROAD)
             # A hub is not to outlive its thread for this.
             del home[1:]
-        return stand_in_row(self._waiters, self, wants, timeout)
 
     def _look_again(self) -> None:
         if self._free or self._more:
@@ -189,7 +223,8 @@ class Semaphore(Linkable):
                 return
             except IndexError:
                 pass
-        Semaphore.acquire(self)
+        if self._more is None or next(self._more, self) is not None:
+            self._stand_in_row(True, None)
 
     def __exit__(
         self, t: type[BaseException] | None, v: BaseException | None, tb: TracebackType | None

@@ -447,7 +447,7 @@ class Pool(Group):
         if not self._semaphore.acquire(blocking, timeout):
             raise PoolFull
         try:
-            super().add(greenlet)
+            Group.add(self, greenlet)
         except BaseException:
             self._semaphore.release()
             raise
@@ -457,7 +457,18 @@ class Pool(Group):
         self.add(greenlet, blocking, timeout)
         greenlet.start()
 
+    def spawn(self, *args: Any, **kwargs: Any) -> Greenlet:
+        """Make a greenlet of these arguments, take it in, waiting for a place, and start it."""
+        if type(self).start is not Pool.start:
+            return super().spawn(*args, **kwargs)
+        # `start` is left out because who waits for a place here is at the end of a long chain of calls: with one
+        # more the interpreter has to make room, each time (docs/design.md, the data stack).
+        new = self.greenlet_class(*args, **kwargs)
+        self.add(new)
+        new.start()
+        return new
+
     def _discard(self, greenlet: Greenlet) -> None:
         if greenlet in self.greenlets:
-            super()._discard(greenlet)
+            Group._discard(self, greenlet)
             self._semaphore.release()
