@@ -291,10 +291,12 @@ class StormyEvent(RuleBasedStateMachine):
     def turn(self) -> None:
         self.world.turn()
 
-    @rule(seconds=st.sampled_from([0.5, 1, 2]))
-    def let_pass(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.5, 1, 2]), look=st.booleans())
+    def let_pass(self, seconds: float, look: bool) -> None:
+        """Without a look what is done next is done while other timers are due."""
         self.world.let_pass(seconds)
-        self.check()
+        if look:
+            self.check()
 
     @rule()
     def check(self) -> None:

@@ -153,9 +153,10 @@ class StormySemaphore(Machine):
         for _ in range(crowd):
             self.acquires.append(self.world.begin(partial(self.lock.acquire, timeout=timeout), limit))
 
-    @rule(timeout=timeouts, limit=limits)
-    def wait(self, timeout: float | None, limit: float | None) -> None:
-        self.looks.append(self.world.begin(partial(self.lock.wait, timeout), limit))
+    @rule(timeout=timeouts, limit=limits, crowd=crowds)
+    def wait(self, timeout: float | None, limit: float | None, crowd: int) -> None:
+        for _ in range(crowd):
+            self.looks.append(self.world.begin(partial(self.lock.wait, timeout), limit))
 
     @rule(seconds=st.sampled_from([0, 1, 2]), limit=limits)
     def sleep_in_block(self, seconds: float, limit: float | None) -> None:
@@ -206,10 +207,12 @@ class StormySemaphore(Machine):
     def turn(self) -> None:
         self.world.turn()
 
-    @rule(seconds=st.sampled_from([0.5, 1, 2]))
-    def let_pass(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.5, 1, 2]), look=st.booleans())
+    def let_pass(self, seconds: float, look: bool) -> None:
+        """Without a look what is done next is done while other timers are due."""
         self.world.let_pass(seconds)
-        self.check()
+        if look:
+            self.check()
 
     @rule()
     def check(self) -> None:

@@ -42,6 +42,8 @@ timeouts = st.sampled_from([None, None, 0, 1, 2, 3])
 limits = st.sampled_from([None, None, None, 1, 2])
 items = st.integers(0, 99)
 picks = st.integers(0, 1000)
+crowds = st.sampled_from([1, 1, 1, 3])
+"""How many do the same."""
 
 
 class Waiting:
@@ -237,7 +239,7 @@ class CalmQueue(Machine):
         operation = self.world.begin(partial(self.queue.join, timeout=timeout))
         self.wait_in(self.joiners, operation, None, timeout, Empty)
 
-    @precondition(lambda self: issubclass(self.kind, Queue) and len(self.world.operations) > 8)
+    @precondition(lambda self: issubclass(self.kind, Queue) and len(self.world.operations) > 5)
     @rule(immediate=st.booleans())
     def shutdown(self, immediate: bool) -> None:
         self.queue.shutdown(immediate)
@@ -283,18 +285,21 @@ class StormyQueue(Machine):
         self.queue = kind(maxsize, self.given)
         self.maxsize = maxsize
 
-    @rule(rank=items, timeout=timeouts, limit=limits)
-    def put(self, rank: int, timeout: float | None, limit: float | None) -> None:
-        item = self.new_item(rank)
-        self.puts.append((self.world.begin(partial(self.queue.put, item, timeout=timeout), limit), item))
+    @rule(rank=items, timeout=timeouts, limit=limits, crowd=crowds)
+    def put(self, rank: int, timeout: float | None, limit: float | None, crowd: int) -> None:
+        for _ in range(crowd):
+            item = self.new_item(rank)
+            self.puts.append((self.world.begin(partial(self.queue.put, item, timeout=timeout), limit), item))
 
-    @rule(timeout=timeouts, limit=limits)
-    def get(self, timeout: float | None, limit: float | None) -> None:
-        self.gets.append(self.world.begin(partial(self.queue.get, timeout=timeout), limit))
+    @rule(timeout=timeouts, limit=limits, crowd=crowds)
+    def get(self, timeout: float | None, limit: float | None, crowd: int) -> None:
+        for _ in range(crowd):
+            self.gets.append(self.world.begin(partial(self.queue.get, timeout=timeout), limit))
 
-    @rule(timeout=timeouts, limit=limits)
-    def peek(self, timeout: float | None, limit: float | None) -> None:
-        self.peeks.append(self.world.begin(partial(self.queue.peek, timeout=timeout), limit))
+    @rule(timeout=timeouts, limit=limits, crowd=crowds)
+    def peek(self, timeout: float | None, limit: float | None, crowd: int) -> None:
+        for _ in range(crowd):
+            self.peeks.append(self.world.begin(partial(self.queue.peek, timeout=timeout), limit))
 
     @rule(rank=items, elsewhere=st.booleans())
     def put_nowait(self, rank: int, elsewhere: bool) -> None:
@@ -353,7 +358,7 @@ class StormyQueue(Machine):
         self.queue.task_done()
         self.done += 1
 
-    @precondition(lambda self: issubclass(self.kind, Queue) and len(self.world.operations) > 12)
+    @precondition(lambda self: issubclass(self.kind, Queue) and len(self.world.operations) > 5)
     @rule()
     def shutdown(self) -> None:
         self.world.move()
@@ -370,10 +375,12 @@ class StormyQueue(Machine):
     def turn(self) -> None:
         self.world.turn()
 
-    @rule(seconds=st.sampled_from([0.5, 1, 2]))
-    def let_pass(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.5, 1, 2]), look=st.booleans())
+    def let_pass(self, seconds: float, look: bool) -> None:
+        """Without a look what is done next is done while other timers are due."""
         self.world.let_pass(seconds)
-        self.check()
+        if look:
+            self.check()
 
     @rule()
     def check(self) -> None:
@@ -512,14 +519,16 @@ class StormyChannel(Machine):
         self.puts: list[tuple[Operation, Any]] = []
         self.gets: list[Operation] = []
 
-    @rule(rank=items, timeout=timeouts, limit=limits)
-    def put(self, rank: int, timeout: float | None, limit: float | None) -> None:
-        item = self.new_item(rank)
-        self.puts.append((self.world.begin(partial(self.queue.put, item, timeout=timeout), limit), item))
+    @rule(rank=items, timeout=timeouts, limit=limits, crowd=crowds)
+    def put(self, rank: int, timeout: float | None, limit: float | None, crowd: int) -> None:
+        for _ in range(crowd):
+            item = self.new_item(rank)
+            self.puts.append((self.world.begin(partial(self.queue.put, item, timeout=timeout), limit), item))
 
-    @rule(timeout=timeouts, limit=limits)
-    def get(self, timeout: float | None, limit: float | None) -> None:
-        self.gets.append(self.world.begin(partial(self.queue.get, timeout=timeout), limit))
+    @rule(timeout=timeouts, limit=limits, crowd=crowds)
+    def get(self, timeout: float | None, limit: float | None, crowd: int) -> None:
+        for _ in range(crowd):
+            self.gets.append(self.world.begin(partial(self.queue.get, timeout=timeout), limit))
 
     @rule(rank=items, elsewhere=st.booleans())
     def put_nowait(self, rank: int, elsewhere: bool) -> None:
@@ -569,10 +578,12 @@ class StormyChannel(Machine):
     def turn(self) -> None:
         self.world.turn()
 
-    @rule(seconds=st.sampled_from([0.5, 1, 2]))
-    def let_pass(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.5, 1, 2]), look=st.booleans())
+    def let_pass(self, seconds: float, look: bool) -> None:
+        """Without a look what is done next is done while other timers are due."""
         self.world.let_pass(seconds)
-        self.check()
+        if look:
+            self.check()
 
     @rule()
     def check(self) -> None:
