@@ -32,7 +32,7 @@ _EXAMPLES = os.environ.get("MODEL_EXAMPLES")
 settings.register_profile(
     "model",
     derandomize=_EXAMPLES is None,
-    max_examples=int(_EXAMPLES or 150),
+    max_examples=int(_EXAMPLES or 200),
     stateful_step_count=40,
     database=None,
     deadline=None,

@@ -28,10 +28,10 @@ from greenswitch.lock import BoundedSemaphore, RLock, Semaphore
 if TYPE_CHECKING:
     from conftest import Operation, World
 
-timeouts = st.sampled_from([None, None, 0, 1, 2, 3])
-limits = st.sampled_from([None, None, None, 1, 2])
+timeouts = st.sampled_from([None, None, None, None, 0, 1, 2, 3])
+limits = st.sampled_from([None, None, None, None, None, 1, 2])
 picks = st.integers(0, 1000)
-crowds = st.sampled_from([1, 1, 1, 2, 50])
+crowds = st.sampled_from([1, 1, 2, 3, 50])
 """How many do the same: more than a short row now and then."""
 values = st.sampled_from([0, 1, 1, 2, 70])
 """70 permits are kept in another way than few."""

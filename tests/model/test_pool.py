@@ -29,8 +29,8 @@ from greenswitch.pool import Group, Pool, PoolFull
 if TYPE_CHECKING:
     from conftest import Operation, World
 
-timeouts = st.sampled_from([None, None, 0, 1, 2, 3])
-limits = st.sampled_from([None, None, None, 1, 2])
+timeouts = st.sampled_from([None, None, None, None, 0, 1, 2, 3])
+limits = st.sampled_from([None, None, None, None, None, 1, 2])
 picks = st.integers(0, 1000)
 
 
