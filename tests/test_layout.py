@@ -56,6 +56,7 @@ DYNAMIC_IMPORTS: dict[tuple[str, str], str] = {
     ("_config", "_load"): "what settings name, such as a resolver, stands above whoever reads them",
     ("threadpool", "__getattr__"): "the standard library's futures are imported when somebody wants them",
     ("bench", "find_peer"): "greenlet is measured beside us where it is installed",
+    ("bench", "load"): "gevent's modules have the names of ours, and are measured beside us where they are",
     ("compat", "create_module"): "the modules that have two names are in the table",
     ("compat", "find_distributions"): "importlib.metadata, which asks, costs more than all of compat",
 }

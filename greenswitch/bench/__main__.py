@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenswitch import __version__, _core
-from greenswitch.bench import compiled, memory, switcher
+from greenswitch.bench import compiled, hub, memory, switcher
 from greenswitch.bench.timing import Benchmark, measure
 
 US = "greenswitch"
 PEER = "greenlet"
+HUB_PEER = "gevent"
 TIMED = (*compiled.BENCHMARKS, *switcher.BENCHMARKS)
 
 
@@ -49,25 +50,44 @@ class Impossible(Exception):
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     families = dict.fromkeys(benchmark.family for benchmark in TIMED)
+    hub_families = dict.fromkeys(benchmark.family for benchmark in hub.BENCHMARKS)
     parser = argparse.ArgumentParser(
         prog="python -m greenswitch.bench",
-        description="Times the stack switcher, beside greenlet where it is installed.",
+        description="Times the stack switcher, beside greenlet, or the hub, beside gevent, where that is installed.",
+    )
+    parser.add_argument(
+        "what", nargs="?", choices=("switcher", "hub"), default="switcher", help="which of the two halves"
     )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
     parser.add_argument(
         "--only",
         metavar="NAME",
-        choices=[*families, *(benchmark.name for benchmark in TIMED), memory.NAME],
-        help=f"one of {', '.join(families)}, {memory.NAME}; or one row, like depth-50",
+        help=f"one of {', '.join(families)}, {memory.NAME}; of the hub {', '.join(hub_families)};"
+        " or one row, like depth-50",
     )
     parser.add_argument("--json", metavar="FILE", help="write the figures there as well")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.what == "hub":
+        known = [*hub_families, *(benchmark.name for benchmark in hub.BENCHMARKS)]
+    else:
+        known = [*families, *(benchmark.name for benchmark in TIMED), memory.NAME]
+    if options.only not in (None, *known):
+        parser.error(f"argument --only: invalid choice: {options.only!r} (choose from {', '.join(known)})")
+    return options
 
 
 def find_peer() -> tuple[Any, str] | None:
     """greenlet and its version, or None where it is not installed."""
     try:
         return importlib.import_module(PEER), importlib.metadata.version(PEER)
+    except ImportError:
+        return None
+
+
+def find_hub_peer() -> tuple[hub.Package, str] | None:
+    """gevent and its version, or None where it is not installed."""
+    try:
+        return hub.load(HUB_PEER), importlib.metadata.version(HUB_PEER)
     except ImportError:
         return None
 
@@ -90,7 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
     cpus = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cpus)})
     try:
-        figures = measure_all(options.only, QUICK if options.quick else FULL)
+        measure_what = measure_hub if options.what == "hub" else measure_all
+        figures = measure_what(options.only, QUICK if options.quick else FULL)
         if options.json:
             with open(options.json, "w", encoding="utf-8") as file:
                 json.dump(figures, file, indent=2)
@@ -119,7 +140,42 @@ def measure_all(only: str | None, effort: Effort) -> dict[str, Any]:
     peer = find_peer()
     if peer is not None:
         switchers[PEER], versions[PEER] = peer
-    figures: dict[str, Any] = {
+    figures = describe(versions, effort)
+    show_head(figures, PEER)
+    if compiled.MISSING is not None:
+        print(compiled.MISSING)
+    for row in measure_rows(chosen, switchers, effort):
+        add_ratio(row, PEER)
+        show(row, switchers)
+        figures["rows"].append(row)
+    if only in (None, memory.NAME):
+        row = measure_memory(switchers, effort)
+        add_ratio(row, PEER)
+        show(row, switchers)
+        figures["rows"].append(row)
+    return figures
+
+
+def measure_hub(only: str | None, effort: Effort) -> dict[str, Any]:
+    """The same for the hub's operations."""
+    packages = {US: hub.load(US)}
+    versions = {US: __version__}
+    peer = find_hub_peer()
+    if peer is not None:
+        packages[HUB_PEER], versions[HUB_PEER] = peer
+    figures = describe(versions, effort)
+    show_head(figures, HUB_PEER)
+    chosen = [benchmark for benchmark in hub.BENCHMARKS if only in (None, benchmark.name, benchmark.family)]
+    for row in measure_rows(chosen, packages, effort):
+        add_ratio(row, HUB_PEER)
+        show(row, packages)
+        figures["rows"].append(row)
+    return figures
+
+
+def describe(versions: Mapping[str, str], effort: Effort) -> dict[str, Any]:
+    """What is measured, where and how; without rows so far."""
+    return {
         "python": platform.python_version(),
         "compiler": platform.python_compiler(),
         "processor": find_processor(),
@@ -129,17 +185,6 @@ def measure_all(only: str | None, effort: Effort) -> dict[str, Any]:
         "runs": effort.runs,
         "rows": [],
     }
-    show_head(figures)
-    if compiled.MISSING is not None:
-        print(compiled.MISSING)
-    for row in measure_rows(chosen, switchers, effort):
-        show(row, switchers)
-        figures["rows"].append(row)
-    if only in (None, memory.NAME):
-        row = measure_memory(switchers, effort)
-        show(row, switchers)
-        figures["rows"].append(row)
-    return figures
 
 
 def measure_rows(
@@ -164,25 +209,30 @@ def measure_memory(switchers: Mapping[str, Any], effort: Effort) -> dict[str, An
 
 
 def as_row(name: str, text: str, unit: str, seen: Mapping[str, list[float]]) -> dict[str, Any]:
-    """What has been seen, as data; `ratio` is that of the best."""
+    """What has been seen, as data."""
     row: dict[str, Any] = {"name": name, "text": text, "unit": unit}
     for who, values in seen.items():
         row[who] = {"best": min(values), "median": statistics.median(values)}
-    if US in seen and PEER in seen:
-        row["ratio"] = row[US]["best"] / row[PEER]["best"]
     return row
 
 
-def show_head(figures: dict[str, Any]) -> None:
+def add_ratio(row: dict[str, Any], peer: str) -> None:
+    """That of the best, where there are both."""
+    if US in row and peer in row:
+        row["ratio"] = row[US]["best"] / row[peer]["best"]
+
+
+def show_head(figures: dict[str, Any], peer: str) -> None:
     versions = figures["versions"]
     print(", ".join(f"{name} {version}" for name, version in versions.items()), end="")
     print(f" on CPython {figures['python']} ({figures['compiler']})")
     print(f"{figures['processor']}, {figures['system']}, pinned to one core")
     print(f"nanoseconds, best and median of {figures['runs']} runs")
-    if PEER not in versions:
-        print("greenlet is not installed, so there is nothing to compare with: pip install greenlet")
+    if peer not in versions:
+        name = "gevent" if peer is HUB_PEER else "greenlet"
+        print(f"{name} is not installed, so there is nothing to compare with: pip install {name}")
     heads = "".join(f"{name:>13} {'median':>9}" for name in versions)
-    print(f"\n{'':12} {'':31}{heads}" + ("   ratio" if PEER in versions else ""))
+    print(f"\n{'':14} {'':31}{heads}" + ("   ratio" if peer in versions else ""))
 
 
 def show(row: dict[str, Any], switchers: Mapping[str, Any]) -> None:
@@ -194,7 +244,7 @@ def show(row: dict[str, Any], switchers: Mapping[str, Any]) -> None:
     ]
     if "ratio" in row:
         cells.append(f"{'1/' + format(1 / row['ratio'], '.1f'):>8}")
-    print(f"{row['name']:12} {row['text'] + unit:31}" + "".join(cells), flush=True)
+    print(f"{row['name']:14} {row['text'] + unit:31}" + "".join(cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import os
@@ -18,7 +19,7 @@ import pytest
 import greenswitch
 from greenswitch import _core
 from greenswitch.bench import __main__ as bench
-from greenswitch.bench import compiled, memory, switcher, timing
+from greenswitch.bench import compiled, hub, memory, switcher, timing
 
 NAMES = [benchmark.name for benchmark in bench.TIMED]
 
@@ -288,3 +289,71 @@ def test_memory_process_that_fails(
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert bench.main(["--quick", "--only", "memory"]) == 1
     assert capsys.readouterr().err.startswith("The process that measures memory has failed: ")
+
+
+# The hub
+
+HUB_NAMES = [benchmark.name for benchmark in hub.BENCHMARKS]
+
+
+@pytest.mark.parametrize("package", ["greenswitch", "gevent"])
+@pytest.mark.parametrize(
+    "benchmark", [each for each in hub.BENCHMARKS if not each.name.endswith("-100000")], ids=lambda each: each.name
+)
+def test_each_of_the_hub_measures_something(package: str, benchmark: timing.Benchmark) -> None:
+    """And leaves the hub as it was: the same can be measured again."""
+    pytest.importorskip(package)
+    api = hub.load(package)
+    for _ in range(2):
+        with benchmark.prepare(api) as run:
+            assert 1e-8 < run(100) < 1e-2
+
+
+def test_nobody_waits_when_a_row_of_the_hub_is_measured() -> None:
+    """Who was made for it has ended."""
+    made: list[Any] = []
+    api = hub.load("greenswitch")
+
+    def spawn(*args: Any) -> Any:
+        made.append(api.spawn(*args))
+        return made[-1]
+
+    watched = dataclasses.replace(api, spawn=spawn)
+    for benchmark in hub.BENCHMARKS:
+        if not benchmark.name.endswith("-100000"):
+            with benchmark.prepare(watched) as run:
+                run(10)
+            assert made or benchmark.name in {"imap", "timeout"}, benchmark.name
+            assert all(greenlet.dead for greenlet in made), benchmark.name
+            made.clear()
+
+
+def test_rows_of_the_hub() -> None:
+    """Those that are promised, and no name twice."""
+    assert len(set(HUB_NAMES)) == len(HUB_NAMES)
+    assert {"spawn", "yield-1", "event", "queue", "queue-1", "semaphore-10", "imap", "timeout", "timers"} < {*HUB_NAMES}
+    assert {f"{kind}-{count}" for kind in ("events", "queues", "sleeps") for count in (10, 1000, 100000)} < {*HUB_NAMES}
+
+
+def test_some_of_the_hub(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    assert bench.main(["hub", "--quick", "--only", "timeout", "--json", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert rows_of(printed) == ["timeout"]
+    (row,) = json.loads(file.read_text())["rows"]
+    assert ("ratio" in row) == ("gevent" in row) == ("gevent" in printed.splitlines()[0])
+
+
+def test_without_gevent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(bench, "HUB_PEER", "gevent_that_is_not_there")
+    assert bench.main(["hub", "--quick", "--only", "yield-2"]) == 0
+    printed = capsys.readouterr().out
+    assert "is not installed, so there is nothing to compare with: pip install" in printed
+    assert "ratio" not in printed and rows_of(printed) == ["yield-2"]
+
+
+@pytest.mark.parametrize("arguments", [["hub", "--only", "memory"], ["--only", "timers"], ["hup"]])
+def test_what_there_is_not(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        bench.main(arguments)
+    assert caught.value.code == 2 and "invalid choice" in capsys.readouterr().err
