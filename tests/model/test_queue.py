@@ -88,7 +88,9 @@ class Machine(RuleBasedStateMachine):
 class CalmQueue(Machine):
     """The model: what is in, in the order in which it will come out, and who waits in which order."""
 
-    @initialize(kind=st.sampled_from(KINDS), maxsize=st.sampled_from([None, 1, 2, 3]), ranks=st.lists(items, max_size=4))
+    @initialize(
+        kind=st.sampled_from(KINDS), maxsize=st.sampled_from([None, 1, 2, 3]), ranks=st.lists(items, max_size=4)
+    )
     def make(self, kind: type[Any], maxsize: int | None, ranks: list[int]) -> None:
         self.kind = kind
         self.maxsize = maxsize
