@@ -99,6 +99,9 @@ setup(PyObject *module)
         return -1;
     }
     if (done) {
+        /* The type has the version number that the last interpreter gave it, and this one begins to count
+         * anew: by that number another type's attributes would be found. */
+        PyType_Modified(&PyGreenlet_Type);
         return 0;
     }
     gs_error = PyErr_NewExceptionWithDoc("greenswitch.error", "A switch that cannot be made.", NULL, NULL);
