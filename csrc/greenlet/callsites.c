@@ -14,6 +14,12 @@ PyDoc_STRVAR(callsites_doc,
 
 static PyObject *last_told; /* a tuple as callsites() returns; NULL at first */
 
+void
+gs_callsites_setup(void)
+{
+    last_told = NULL;
+}
+
 /* The frame behind `frame`, whose reference is taken over; NULL: none. */
 static PyFrameObject *
 pop_frame(PyFrameObject *frame)

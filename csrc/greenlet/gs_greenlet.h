@@ -268,4 +268,6 @@ GS_HIDDEN int gs_probes_add(PyObject *module);
 
 GS_HIDDEN extern PyMethodDef gs_callsites_methods[];
 
+GS_HIDDEN void gs_callsites_setup(void);
+
 #endif

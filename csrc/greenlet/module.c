@@ -63,8 +63,7 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* The names that hang on the type as well as on the module.  They are put there once in a process: what an
- * interpreter that has ended has left behind must not be freed by the next one. */
+/* The names that hang on the type as well as on the module. */
 static int
 add_to_type(PyObject *module)
 {
@@ -90,19 +89,24 @@ add_to_type(PyObject *module)
     return 0;
 }
 
-/* What is the process's: see the top of this file. */
+/* What all modules made from this file share: see the top.  A program may start one interpreter after
+ * another; each makes all of it anew, and touches nothing of what the last one has left, because that has been
+ * freed.  So whether it has been made is kept by the interpreter. */
 static int
 setup(PyObject *module)
 {
-    static bool done;
-    if (gs_py_setup() < 0 || gs_type_setup() < 0 || gs_thread_setup() < 0) {
+    static const char mark[] = "greenswitch._core";
+    PyObject *marks = PyInterpreterState_GetDict(PyInterpreterState_Get()); /* borrowed */
+    if (marks == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "this interpreter has no dictionary");
         return -1;
     }
-    if (done) {
-        /* The type has the version number that the last interpreter gave it, and this one begins to count
-         * anew: by that number another type's attributes would be found. */
-        PyType_Modified(&PyGreenlet_Type);
+    if (PyDict_GetItemString(marks, mark) != NULL) {
         return 0;
+    }
+    gs_callsites_setup();
+    if (gs_py_setup() < 0 || gs_type_setup() < 0 || gs_thread_setup() < 0) {
+        return -1;
     }
     gs_error = PyErr_NewExceptionWithDoc("greenswitch.error", "A switch that cannot be made.", NULL, NULL);
     gs_exit = PyErr_NewExceptionWithDoc("greenswitch.GreenletExit",
@@ -114,8 +118,7 @@ setup(PyObject *module)
         || add_to_type(module) < 0) {
         return -1;
     }
-    done = true;
-    return 0;
+    return PyDict_SetItemString(marks, mark, Py_None);
 }
 
 static int

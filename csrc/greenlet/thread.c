@@ -25,6 +25,8 @@ static const char capsule_name[] = "greenswitch.thread";
 int
 gs_thread_setup(void)
 {
+    gs_thread_last.ts = NULL;
+    gs_thread_last.thread = NULL;
     thread_key = PyUnicode_InternFromString(capsule_name);
     return thread_key == NULL ? -1 : 0;
 }

@@ -693,5 +693,15 @@ _Static_assert(sizeof(PyGreenlet) == sizeof(PyObject) + 3 * sizeof(void *),
 int
 gs_type_setup(void)
 {
+    /* As it is in this file.  What the last interpreter of the process has put into it was that one's: its
+     * dictionary, whose keys are other strings than this one's, and its version, by which this one would
+     * find another type's attributes. */
+    static PyTypeObject pristine;
+    if (pristine.tp_name == NULL) {
+        pristine = PyGreenlet_Type;
+    }
+    else {
+        PyGreenlet_Type = pristine;
+    }
     return PyType_Ready(&PyGreenlet_Type);
 }
