@@ -20,6 +20,7 @@ not to be told - cycles, other threads, a garbage collection under way - the nod
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 import threading
@@ -320,6 +321,10 @@ class World:
         """`node`, which is being killed by main, is not going to end: it has a reference to itself again."""
         assert node.killer is self.main
         self.note("refuse", node)
+        above = node.former_parent
+        while above is not None:  # they may have been garbage together, which weak references do not survive
+            above.loose = True
+            above = above.parent
         self.handles[node.number] = itself
         node.ref = weakref.ref(itself)
         node.killer = None
@@ -382,23 +387,25 @@ class World:
 
     def settle(self) -> None:
         """Compare what is alive, and by how many references, with the model."""
+        collects = gc.isenabled()
+        gc.disable()  # not in the middle of this
+        self._compare()
+        if collects:
+            gc.enable()
+
+    def _compare(self) -> None:
         anchored = self._anchored()
         before, self.nodes = self.nodes, []
         for node in before:
             node.gone = node.ref() is None and node.killer is None
-            self.demand(not node.gone or node not in anchored, f"{node} was freed while it was needed")
+            is_lost = node.gone and node in anchored and not node.loose
+            self.demand(not is_lost, f"{node} was freed while it was needed")
             # The collector clears weak references before it leaves a greenlet to be killed.
             if not node.gone or node.state is ACTIVE:
                 node.gone = False
                 self.nodes.append(node)
         count = self._references()
-        for node in reversed(before):
-            uncertain = node.loose or node.is_haunted or count.get(node, 0) > 0 or self.current.shields > 0
-            if node.gone and uncertain:
-                # And before it frees anything; and the trashcan puts a deallocation off.
-                for each in (node.parent, node.former_parent):
-                    if each is not None:
-                        each.is_haunted = True
+        self._haunt([node for node in before if node.gone], count)
         # In the middle of a collection, and of a kill, there may be more: objects whose weak references are
         # cleared already, and what an operation has taken up.
         strict = self.collector is None and self.current.killer is None
@@ -413,3 +420,16 @@ class World:
                 self.demand(fits, f"{node} has {real} references, not {count[node]}")
             elif self.exact and strict and not node.is_haunted:
                 self.demand(count[node] > 0, f"{node} is alive without a reference")
+
+    def _haunt(self, gone: list[Node], count: dict[Node, int]) -> None:
+        """Mark what may still be referred to by objects whose weak references are cleared already: garbage,
+        until it is freed, and what the trashcan has put off."""
+        doubtful = self.current.shields > 0
+        ways = [each for each in gone if doubtful or each.loose or each.is_haunted or count.get(each, 0) > 0]
+        while ways:
+            node = ways.pop()
+            for above in (node.parent, node.former_parent):
+                if above is not None and not above.is_haunted:
+                    above.is_haunted = True
+                    if above.gone:
+                        ways.append(above)
