@@ -173,8 +173,8 @@ class Semaphore(Linkable):
             return True
         if not blocking:
             return False
-        # Not `_stand_in_row`: those who wait here are often at the end of a long chain of calls, and one call more
-        # may be the one for which the interpreter has to make room.
+        # Not `_stand_in_row`: those who wait here are often at the end of a long chain of calls, and one call
+        # more may be the one for which the interpreter has to make room.
         try:
             hub: Hub = this_thread.hub
         except AttributeError:

@@ -461,8 +461,8 @@ class Pool(Group):
         """Make a greenlet of these arguments, take it in, waiting for a place, and start it."""
         if type(self).start is not Pool.start:
             return super().spawn(*args, **kwargs)
-        # `start` is left out because who waits for a place here is at the end of a long chain of calls: with one
-        # more the interpreter has to make room, each time (docs/design.md, the data stack).
+        # `start` is left out because who waits for a place here is at the end of a long chain of calls: with
+        # one more the interpreter has to make room, each time (docs/design.md, the data stack).
         new = self.greenlet_class(*args, **kwargs)
         self.add(new)
         new.start()

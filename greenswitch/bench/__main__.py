@@ -53,7 +53,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     hub_families = dict.fromkeys(benchmark.family for benchmark in hub.BENCHMARKS)
     parser = argparse.ArgumentParser(
         prog="python -m greenswitch.bench",
-        description="Times the stack switcher, beside greenlet, or the hub, beside gevent, where that is installed.",
+        description="Times the stack switcher, beside greenlet, or the hub, beside gevent.",
     )
     parser.add_argument(
         "what", nargs="?", choices=("switcher", "hub"), default="switcher", help="which of the two halves"
@@ -232,7 +232,7 @@ def show_head(figures: dict[str, Any], peer: str) -> None:
         name = "gevent" if peer is HUB_PEER else "greenlet"
         print(f"{name} is not installed, so there is nothing to compare with: pip install {name}")
     heads = "".join(f"{name:>13} {'median':>9}" for name in versions)
-    print(f"\n{'':14} {'':31}{heads}" + ("   ratio" if peer in versions else ""))
+    print(f"\n{'':14} {'':31}{heads}" + ("    ratio" if peer in versions else ""))
 
 
 def show(row: dict[str, Any], switchers: Mapping[str, Any]) -> None:
@@ -243,7 +243,7 @@ def show(row: dict[str, Any], switchers: Mapping[str, Any]) -> None:
         if who in row
     ]
     if "ratio" in row:
-        cells.append(f"{'1/' + format(1 / row['ratio'], '.1f'):>8}")
+        cells.append(f"{'1/' + format(1 / row['ratio'], '.1f'):>9}")
     print(f"{row['name']:14} {row['text'] + unit:31}" + "".join(cells), flush=True)
 
 

@@ -1,10 +1,10 @@
 """What the hub costs, for any package with gevent's names: greenswitch itself, or gevent.
 
-What belongs here: one small program for each operation whose cost is promised or asked for.  What never does: sockets;
-a server needs a process of its own to talk to, and is in benchmarks/.
+What belongs here: one small program for each operation whose cost is promised or asked for.  What never does:
+sockets; a server needs a process of its own to talk to, and is in benchmarks/.
 
-Both packages may be measured in one process: between two runs each of them has only its main greenlet running and
-everybody else suspended off the stack.
+Both packages may be measured in one process: between two runs each of them has only its main greenlet running
+and everybody else suspended off the stack.
 """
 
 from __future__ import annotations
@@ -308,7 +308,9 @@ def sleep_crowd(api: Package, number: int) -> Iterator[Run]:
 
 BENCHMARKS = (
     Benchmark("spawn", "spawn and join", partial(spawn_and_join, function=nothing)),
-    Benchmark("spawn-builtin", "the same of a builtin function", partial(spawn_and_join, function=perf_counter)),
+    Benchmark(
+        "spawn-builtin", "the same of a builtin function", partial(spawn_and_join, function=perf_counter)
+    ),
     Benchmark("spawn-1000", "spawn 1,000 and join them", spawn_many),
     Benchmark("yield-1", "sleep(0), nobody else", partial(give_way, number=1)),
     Benchmark("yield-2", "sleep(0), two greenlets", partial(give_way, number=2)),

@@ -298,7 +298,9 @@ HUB_NAMES = [benchmark.name for benchmark in hub.BENCHMARKS]
 
 @pytest.mark.parametrize("package", ["greenswitch", "gevent"])
 @pytest.mark.parametrize(
-    "benchmark", [each for each in hub.BENCHMARKS if not each.name.endswith("-100000")], ids=lambda each: each.name
+    "benchmark",
+    [each for each in hub.BENCHMARKS if not each.name.endswith("-100000")],
+    ids=lambda each: each.name,
 )
 def test_each_of_the_hub_measures_something(package: str, benchmark: timing.Benchmark) -> None:
     """And leaves the hub as it was: the same can be measured again."""
@@ -331,8 +333,12 @@ def test_nobody_waits_when_a_row_of_the_hub_is_measured() -> None:
 def test_rows_of_the_hub() -> None:
     """Those that are promised, and no name twice."""
     assert len(set(HUB_NAMES)) == len(HUB_NAMES)
-    assert {"spawn", "yield-1", "event", "queue", "queue-1", "semaphore-10", "imap", "timeout", "timers"} < {*HUB_NAMES}
-    assert {f"{kind}-{count}" for kind in ("events", "queues", "sleeps") for count in (10, 1000, 100000)} < {*HUB_NAMES}
+    assert {"spawn", "yield-1", "event", "queue", "queue-1", "semaphore-10", "imap", "timeout", "timers"} < {
+        *HUB_NAMES
+    }
+    assert {f"{kind}-{count}" for kind in ("events", "queues", "sleeps") for count in (10, 1000, 100000)} < {
+        *HUB_NAMES
+    }
 
 
 def test_some_of_the_hub(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
-"""Random programs against simple models: a hub whose time is ours to set, operations that end one way or another,
-and what must hold when nothing moves any more.
+"""Random programs against simple models: a hub whose time is ours to set, operations that end one way or
+another, and what must hold when nothing moves any more.
 
 What belongs here: what the random tests of every module share.  What never does: a model of one of them.
 
@@ -8,8 +8,8 @@ says exactly how every operation ends.  The *storm* does not: kills, timeouts an
 the loop, and what is checked at rest is that nothing was lost or given twice, that nobody was passed over and
 that nobody waits who could go.
 
-`make test` runs the same few hundred programs each time.  MODEL_EXAMPLES=5000 runs as many for each machine, others
-each time.
+`make test` runs the same few hundred programs each time.  MODEL_EXAMPLES=5000 runs as many for each machine,
+others each time.
 """
 
 from __future__ import annotations
@@ -161,7 +161,9 @@ class World:
         self.ends = 0
 
     def _make_loop(self, **options: Any) -> Loop:
-        return Loop(**{**options, "clock": self.poller.clock, "poller": lambda: self.poller, "signals": False})
+        return Loop(
+            **{**options, "clock": self.poller.clock, "poller": lambda: self.poller, "signals": False}
+        )
 
     def _failed(self, context: object, type: object, value: BaseException | None, tb: object) -> None:
         self.failures.append((context, value))
@@ -242,7 +244,12 @@ class World:
             self.let_pass(2 * _AFTERMATH)
             self.rest()
             assert all(operation.greenlet.dead for operation in self.operations)
-            assert not self.loop.timer_count and not self.loop.ready and not self.loop.idle and not self.loop.refs
+            assert (
+                not self.loop.timer_count
+                and not self.loop.ready
+                and not self.loop.idle
+                and not self.loop.refs
+            )
             for row in rows(things):
                 assert not row.waiting(), row
             look()

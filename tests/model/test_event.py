@@ -1,7 +1,7 @@
 """Random programs of events and results (spec G7, G8, G14).
 
-What belongs here: a model of `Event` and of `AsyncResult`.  What never does: events between native threads; they
-are in tests/test_event.py.
+What belongs here: a model of `Event` and of `AsyncResult`.  What never does: events between native threads;
+they are in tests/test_event.py.
 """
 
 from __future__ import annotations
@@ -62,7 +62,12 @@ class Machine(RuleBasedStateMachine):
         raise NotImplementedError
 
     def wait_for(
-        self, function: Callable[[], Any], timeout: float | None, late: Any, told: Callable[[], Any], crowd: int
+        self,
+        function: Callable[[], Any],
+        timeout: float | None,
+        late: Any,
+        told: Callable[[], Any],
+        crowd: int,
     ) -> None:
         for _ in range(crowd):
             operation = self.world.begin(function)

@@ -1,7 +1,7 @@
 """Random programs of semaphores and locks (spec G8, G14).
 
-What belongs here: a model of `Semaphore`, `BoundedSemaphore` and `RLock`.  What never does: locks between native
-threads; they are in tests/test_lock.py.
+What belongs here: a model of `Semaphore`, `BoundedSemaphore` and `RLock`.  What never does: locks between
+native threads; they are in tests/test_lock.py.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ class CalmSemaphore(Machine):
 
 
 class StormySemaphore(Machine):
-    """Permits that were given out and those that are there are as many as ever; `with` gives back what it took,
-    whatever strikes in it."""
+    """Permits that were given out and those that are there are as many as ever; `with` gives back what it
+    took, whatever strikes in it."""
 
     @initialize(kind=st.sampled_from([Semaphore, BoundedSemaphore]), value=st.sampled_from([0, 1, 1, 2, 66]))
     def make(self, kind: type[Semaphore], value: int) -> None:
@@ -225,7 +225,9 @@ class StormySemaphore(Machine):
             late = [
                 operation
                 for operation in operations
-                if operation.outcome == ("value", True) and operation.waited and operation.number > (first or 0)
+                if operation.outcome == ("value", True)
+                and operation.waited
+                and operation.number > (first or 0)
             ]
             assert first is None or not late, "passed over"
 

@@ -1,7 +1,7 @@
 """Random programs of groups, pools and their maps (spec G10, G14).
 
-What belongs here: a model of `Group` and `Pool`, and what must come out of `map`, `imap` and `imap_unordered`.  What
-never does: pools of native threads.
+What belongs here: a model of `Group` and `Pool`, and what must come out of `map`, `imap` and
+`imap_unordered`.  What never does: pools of native threads.
 """
 
 from __future__ import annotations
@@ -299,10 +299,12 @@ class Failed(Exception):
 
 
 def test_random_maps(new_world: type[World], profile: settings) -> None:
-    """G10: every argument is worked on once, never more at a time than the pool and `maxsize` allow, and the results
-    come in the order that was asked for; failures where they belong, the source's own one last."""
+    """G10: every argument is worked on once, never more at a time than the pool and `maxsize` allow, and the
+    results come in the order that was asked for; failures where they belong, the source's own one last."""
     tasks = st.lists(
-        st.tuples(st.sampled_from([0, 1, 1, 2, 5]), st.sampled_from(["ends", "ends", "ends", "fails", "dies"])),
+        st.tuples(
+            st.sampled_from([0, 1, 1, 2, 5]), st.sampled_from(["ends", "ends", "ends", "fails", "dies"])
+        ),
         max_size=12,
     )
 
@@ -384,7 +386,8 @@ def test_random_maps(new_world: type[World], profile: settings) -> None:
 
 
 def test_random_abandoned_maps(new_world: type[World], profile: settings) -> None:
-    """G10: an iterator that nobody has any more begins no more work; the pool's places are free in the end."""
+    """G10: an iterator that nobody has any more begins no more work; the pool's places are free in the
+    end."""
 
     @profile
     @given(
@@ -405,7 +408,9 @@ def test_random_abandoned_maps(new_world: type[World], profile: settings) -> Non
 
         pool = Pool(size)
         try:
-            iterator = (pool.imap if ordered else pool.imap_unordered)(function, range(count), maxsize=maxsize)
+            iterator = (pool.imap if ordered else pool.imap_unordered)(
+                function, range(count), maxsize=maxsize
+            )
             for _ in range(min(takes, count)):
                 next(iterator)
             before = sum(begun.values())

@@ -1,7 +1,7 @@
 """Random programs of queues and channels (spec G9, G14).
 
-What belongs here: a model of each kind of queue.  What never does: queues between native threads, which no model
-follows step by step; they are in tests/test_queue.py.
+What belongs here: a model of each kind of queue.  What never does: queues between native threads, which no
+model follows step by step; they are in tests/test_queue.py.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ crowds = st.sampled_from([1, 2, 4])
 class Waiting:
     """Somebody in a row of the model."""
 
-    def __init__(self, operation: Operation, what: Any, deadline: float | None, expired: type[Exception]) -> None:
+    def __init__(
+        self, operation: Operation, what: Any, deadline: float | None, expired: type[Exception]
+    ) -> None:
         self.operation = operation
         self.what = what
         self.deadline = deadline
@@ -89,7 +91,9 @@ class CalmQueue(Machine):
     """The model: what is in, in the order in which it will come out, and who waits in which order."""
 
     @initialize(
-        kind=st.sampled_from(KINDS), maxsize=st.sampled_from([None, 1, 2, 3]), ranks=st.lists(items, max_size=4)
+        kind=st.sampled_from(KINDS),
+        maxsize=st.sampled_from([None, 1, 2, 3]),
+        ranks=st.lists(items, max_size=4),
     )
     def make(self, kind: type[Any], maxsize: int | None, ranks: list[int]) -> None:
         self.kind = kind
@@ -156,7 +160,12 @@ class CalmQueue(Machine):
                     self.expected[waiting.operation] = late
 
     def wait_in(
-        self, row: list[Waiting], operation: Operation, what: Any, timeout: float | None, late: type[Exception]
+        self,
+        row: list[Waiting],
+        operation: Operation,
+        what: Any,
+        timeout: float | None,
+        late: type[Exception],
     ) -> None:
         deadline = None if timeout is None else self.world.now + timeout
         row.append(Waiting(operation, what, deadline, late))
@@ -272,7 +281,9 @@ class CalmQueue(Machine):
 class StormyQueue(Machine):
     """What was put in successfully came out once or is still in."""
 
-    @initialize(kind=st.sampled_from(KINDS), maxsize=st.sampled_from([None, 1, 2]), ranks=st.lists(items, max_size=1))
+    @initialize(
+        kind=st.sampled_from(KINDS), maxsize=st.sampled_from([None, 1, 2]), ranks=st.lists(items, max_size=1)
+    )
     def make(self, kind: type[Any], maxsize: int | None, ranks: list[int]) -> None:
         self.kind = kind
         self.given: list[Any] = [self.new_item(rank) for rank in ranks]
@@ -406,7 +417,9 @@ class StormyQueue(Machine):
         assert not (waits_to_take and (inside or self.is_shutdown))
         assert not (waits_to_put and (self.is_shutdown or self.maxsize is None or len(inside) < self.maxsize))
         assert_nobody_was_passed_over(takers)
-        assert_nobody_was_passed_over([operation for operation in putters if operation.pending or operation.waited])
+        assert_nobody_was_passed_over(
+            [operation for operation in putters if operation.pending or operation.waited]
+        )
         assert queue.full() is (self.maxsize is not None and len(inside) >= self.maxsize)
 
     def at_the_end(self) -> None:

@@ -1,7 +1,7 @@
 """Random programs of a thread pool (spec G10, G14).
 
-What belongs here: a model of `ThreadPool`.  What never does: how fast its threads come and go, which is the system's
-affair.
+What belongs here: a model of `ThreadPool`.  What never does: how fast its threads come and go, which is the
+system's affair.
 
 The threads are real and so is the clock; nothing here waits for it to pass.
 """
@@ -91,7 +91,9 @@ class Machine(RuleBasedStateMachine):
         while self.row and len(self.at_work) < self.size:
             call = next(iter(self.row))
             self.at_work[call] = self.row.pop(call)
-        self.wait_until(lambda: all(call.begun for call in self.at_work) and len(self.pool) == len(self.at_work))
+        self.wait_until(
+            lambda: all(call.begun for call in self.at_work) and len(self.pool) == len(self.at_work)
+        )
         if not self.at_work:
             for greenlet in self.joining:
                 self.expected[greenlet] = None
@@ -228,7 +230,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_random_programs(profile: settings) -> None:
-    """G10, G14: never more threads than places, places in the order of coming, every outcome to him who asked for
-    it, with kills at every wait."""
+    """G10, G14: never more threads than places, places in the order of coming, every outcome to him who asked
+    for it, with kills at every wait."""
     fewer = settings(profile, max_examples=max(20, profile.max_examples // 5), stateful_step_count=25)
     run_state_machine_as_test(Machine, settings=fewer)  # type: ignore[arg-type]
