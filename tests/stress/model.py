@@ -199,6 +199,8 @@ class World:
     def resolve(self, departure: Departure) -> tuple[Node, Message, list[Node]]:
         """Who wakes up, with what, and which new greenlets end without having run on the way there."""
         target, message, ended = departure.target, departure.message, []
+        if target.state is DEAD:
+            message = message.caught()
         while True:
             while target.state is DEAD or target in ended:
                 assert target.parent is not None
@@ -214,8 +216,6 @@ class World:
         self.demand(self.leaving is None, f"{origin} leaves while somebody else is leaving")
         self.note("leave", origin, target, message.error is not None)
         self.switches += 1
-        if target.state is DEAD:
-            message = message.caught()
         origin.pending = target
         origin.is_profiled = (sys.getprofile() or sys.gettrace()) is not None
         self.leaving = Departure(origin, target, message)
