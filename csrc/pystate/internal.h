@@ -1,5 +1,5 @@
 /* CPython's own headers of frames and of the interpreter's state, which other extensions do not get to
- * see.  Only fields are read; no function is called, because they are not exported. */
+ * see.  Only fields are read; functions are not exported, but for the one that a version's header names. */
 #ifndef GS_INTERNAL_H
 #define GS_INTERNAL_H
 
@@ -8,6 +8,10 @@
 #include <internal/pycore_interp.h>
 #if PY_VERSION_HEX >= 0x030E0000
 #include <internal/pycore_interpframe_structs.h>
+#if PY_VERSION_HEX >= 0x030F0000
+#include <internal/pycore_ceval.h>
+#include <internal/pycore_stackref.h>
+#endif
 #elif PY_VERSION_HEX >= 0x030B0000
 #include <internal/pycore_frame.h>
 #endif

@@ -1,7 +1,15 @@
 /* CPython 3.15.  As 3.14, but a thread's frames end in a base frame, by which profilers know that they
  * have seen all of them.  It is part of the thread state, and looks like an entry frame: so no frame of a
- * suspended greenlet, which may be looked at when the thread has gone, is linked to it.  Read with:
- * Include/cpython/pystate.h, Python/ceval.c, Include/internal/pycore_interpframe_structs.h of 3.15. */
+ * suspended greenlet, which may be looked at when the thread has gone, is linked to it.
+ *
+ * Tracing is part of a function's code.  When it is switched on or off, CPython changes the code of the
+ * functions whose frames some thread is running, which a suspended greenlet's are not, and relies on that:
+ * an exception in a frame whose code has not been made ready for tracing that is on reads through NULL.  So
+ * what has been missed is done when the greenlet runs again.  (instrument_all_executing_code_objects in
+ * Python/instrumentation.c, no_tools_for_local_event in Python/ceval.c.)
+ *
+ * Read with: Include/cpython/pystate.h, Python/ceval.c, Include/internal/pycore_interpframe_structs.h of
+ * 3.15.  _Py_Instrument is exported there. */
 #ifndef GS_PY315_H
 #define GS_PY315_H
 
@@ -19,7 +27,29 @@ typedef struct gs_pystate {
     gs_datastack datastack;
     gs_entryframes entryframes; /* the links that are bypassed while suspended */
     int py_recursion_depth;
+    uintptr_t tracing_version; /* of gs_tracing_version(), when suspended */
 } gs_pystate;
+
+/* What changes whenever tracing, of any kind, is switched on or off: CPython keeps it above the flags. */
+static inline uintptr_t
+gs_tracing_version(PyThreadState *ts)
+{
+    return ts->eval_breaker >> _PY_EVAL_EVENTS_BITS;
+}
+
+/* Have the code of all Python frames from `frame` on traced as it is to be now. */
+__attribute__((noinline, cold)) static void
+gs_frames_instrument(_PyInterpreterFrame *frame, PyInterpreterState *interp)
+{
+    for (; frame != NULL; frame = frame->previous) {
+        if (!gs_frame_is_entry(frame)) {
+            PyObject *code = PyStackRef_AsPyObjectBorrow(frame->f_executable);
+            if (_Py_Instrument((PyCodeObject *)code, interp) < 0) {
+                Py_FatalError("greenswitch: no memory to trace a greenlet");
+            }
+        }
+    }
+}
 
 static inline int
 gs_pystate_create(gs_pystate *s)
@@ -40,6 +70,7 @@ gs_pystate_suspend(gs_pystate *s, PyThreadState *ts, const char *stop)
     gs_executor_suspend(&s->executor, ts);
     gs_datastack_suspend(&s->datastack, ts);
     s->py_recursion_depth = ts->py_recursion_limit - ts->py_recursion_remaining;
+    s->tracing_version = gs_tracing_version(ts);
     return 0;
 }
 
@@ -55,6 +86,9 @@ gs_pystate_resume(gs_pystate *s, PyThreadState *ts)
     gs_datastack_resume(&s->datastack, ts);
     ts->py_recursion_remaining = ts->py_recursion_limit - s->py_recursion_depth;
     gs_executor_resume(&s->executor, ts);
+    if (__builtin_expect(s->tracing_version != gs_tracing_version(ts), 0)) {
+        gs_frames_instrument(s->top_frame, ts->interp);
+    }
 }
 
 static inline void

@@ -534,6 +534,55 @@ PROGRAMS = {
 PRELUDE = "from greenswitch import greenlet, getcurrent, GreenletExit, error\nmain = getcurrent()\n"
 
 
+TRACING_IS_SWITCHED = """
+import sys
+
+class Stop(Exception):
+    pass
+
+def hook(frame, event, argument):
+    return hook
+
+def wait():
+    main.switch()
+
+def run():
+    try:
+        wait()
+    except Stop:
+        main.switch("caught")
+    next(map(lambda _: wait(), [0]))
+    for i in range(3):
+        main.switch(i)
+
+for switch in sys.setprofile, sys.settrace:
+    for first, then in (None, hook), (hook, None):
+        g = greenlet(run)
+        switch(first)
+        g.switch()
+        switch(then)
+        assert g.throw(Stop) == "caught"
+        switch(first)
+        g.switch()
+        switch(then)
+        assert [g.switch() for i in range(3)] == [0, 1, 2]
+        switch(first)
+        g.switch()
+        assert g.dead
+        switch(None)
+"""
+
+
+@pytest.mark.skipif(
+    (3, 12) <= sys.version_info < (3, 15) and hasattr(sys, "gettotalrefcount"),
+    reason="this CPython, with assertions, insists that tracing does not change while frames are suspended",
+)
+def test_tracing_is_switched_on_and_off_while_a_greenlet_is_suspended(run_python: RunPython) -> None:
+    """CPython changes the code of functions for it, of those only that some thread is running."""
+    outcome = run_python(PRELUDE + TRACING_IS_SWITCHED).check()
+    assert (outcome.stdout, outcome.stderr) == ("", "")
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_program(name: str, run_python: RunPython) -> None:
     program = PRELUDE + dedent(PROGRAMS[name]) + "\nprint('end of program')\n"
