@@ -527,9 +527,10 @@ class Walk(World):
 
     # switches
 
-    def greenlet_of(self, node: Node) -> greenlet:
+    def greenlet_of(self, node: Node) -> Any:
+        """None: nobody has it any more."""
         found = self.handles.get(node.number)
-        return node.ref() if found is None else found  # type: ignore[no-any-return]
+        return node.ref() if found is None else found
 
     def _hop(self, node: Node) -> None:
         """switch() to somebody, with some arguments, and see what comes back."""
@@ -546,6 +547,8 @@ class Walk(World):
         if kind == 2:
             args = (self.sentinel,)
         node.trail = code_here() if self.dice.randrange(8) == 0 else None
+        if self.greenlet_of(target) is None:  # dropped meanwhile, by another thread or by what was collected
+            return
         self.leave(node, target, Message(args, kwargs))
         try:
             if kind == 0:
@@ -589,6 +592,8 @@ class Walk(World):
             except Thrown as exception:
                 error = exception
             thrown = (Thrown, error, error.__traceback__)
+        if self.greenlet_of(target) is None:  # dropped meanwhile, by another thread or by what was collected
+            return
         node.trail = None
         self.leave(node, target, Message(error=error))
         try:
