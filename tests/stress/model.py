@@ -278,15 +278,20 @@ class World:
         leaving = self.leaving
         chosen, message, ended = (self.current, None, []) if leaving is None else self.resolve(leaving)
         victims, killer = [node], self._killer_of(node)
-        while killer not in (self.current, chosen):
+        while killer not in (self.current, chosen, *ended):
             victims.append(killer)
             killer = self._killer_of(killer)
         if leaving is not None and message is not None and (killer is not self.current or self.exact):
-            for skipped in ended:
+            passed = killer if killer in ended else None  # it is about to end, without having run
+            for skipped in ended[: ended.index(passed) + 1] if passed is not None else ended:
                 skipped.state = DEAD
-            self.leaving = Departure(leaving.origin, chosen, message)
-            self.current = chosen
-            chosen.pending = None
+            if passed is not None and passed.parent is not None:
+                self.leaving = Departure(passed, passed.parent, leaving.message.caught())
+                self.current = passed
+            else:
+                self.leaving = Departure(leaving.origin, chosen, message)
+                self.current = chosen
+            self.current.pending = None
         for victim in reversed(victims):
             self._kill(victim)
             victim.is_foretold = victim is not node
@@ -322,7 +327,8 @@ class World:
         assert node.killer is self.main
         self.note("refuse", node)
         above = node.former_parent
-        while above is not None:  # they may have been garbage together, which weak references do not survive
+        # They may have been garbage together, which weak references do not survive.
+        while above is not None and above is not self.main:
             above.loose = True
             above = above.parent
         self.handles[node.number] = itself
