@@ -19,12 +19,14 @@ from _socket import getaddrinfo, gethostbyaddr, gethostbyname, gethostbyname_ex,
 from _thread import RLock, allocate_lock, get_ident, start_new_thread
 from _thread import _count as thread_count
 from _thread import _local as local
+from collections.abc import Callable
 
 __all__ = [
     "RLock",
     "SimpleQueue",
     "allocate_lock",
     "get_ident",
+    "get_signal",
     "getaddrinfo",
     "gethostbyaddr",
     "gethostbyname",
@@ -37,12 +39,15 @@ __all__ = [
     "os_pipe",
     "os_read",
     "os_set_blocking",
+    "os_stat",
     "os_waitpid",
     "os_write",
     "perf_counter",
+    "pidfd_open",
     "select_epoll",
     "select_poll",
     "select_select",
+    "set_signal",
     "set_wakeup_fd",
     "start_new_thread",
     "thread_count",
@@ -55,6 +60,8 @@ perf_counter = _time.perf_counter
 time = _time.time
 time_sleep = _time.sleep
 
+get_signal = _signal.getsignal
+set_signal = _signal.signal
 set_wakeup_fd = _signal.set_wakeup_fd
 
 os_close = _os.close
@@ -62,8 +69,12 @@ os_fork = _os.fork
 os_pipe = _os.pipe
 os_read = _os.read
 os_set_blocking = _os.set_blocking
+os_stat = _os.stat
 os_waitpid = _os.waitpid
 os_write = _os.write
+
+pidfd_open: Callable[[int], int] | None = getattr(_os, "pidfd_open", None)
+"""None where the system has none."""
 
 select_epoll = _select.epoll
 select_poll = _select.poll

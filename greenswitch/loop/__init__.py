@@ -6,6 +6,7 @@ What never does: a switch, a hub, an import of `greenswitch._core`.
 
 from __future__ import annotations
 
+from .api import WatcherLoop
 from .core import Borrowed, Callback, Descriptor, Loop, Timer
 from .poller import HANGUP, READ, URGENT, WRITE, Poller
 
@@ -20,4 +21,5 @@ __all__ = [
     "Loop",
     "Poller",
     "Timer",
+    "WatcherLoop",
 ]

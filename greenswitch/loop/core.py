@@ -1,7 +1,8 @@
 """The loop: take what is ready, call it; take what is due, call it; ask the poller; again.
 
 What belongs here: the order in which callbacks run, the timers, the descriptors and who waits for them, the
-wake-up from other threads and from signals. What never does: greenlets. A callback is anything that can be
+wake-up from other threads and from signals. What never does: greenlets, nor the watchers that libraries use
+(`watchers`, on top of this). A callback is anything that can be
 called; that most of them are some greenlet's `switch` is the hub's affair.
 
 Two rules shape the code of `Loop.run`.
@@ -37,7 +38,7 @@ from .._original import (
 from .epoll import EpollPoller
 from .poller import HANGUP, READ, URGENT, WRITE, Poller
 
-__all__ = ["Borrowed", "Callback", "Descriptor", "ErrorHandler", "Loop", "Timer"]
+__all__ = ["Borrowed", "Callback", "Descriptor", "ErrorHandler", "Loop", "Timer", "last_look"]
 
 Timer = list[Any]
 """[when, number, callback]: seconds on the loop's clock, order of making, and what to call; None once it was
@@ -54,6 +55,13 @@ _TOKENS = [None] * _CHUNK
 _SLICE = 0.005
 """Seconds after which a turn goes on to its next part although more is ready."""
 _LONGEST_POLL = 86400.0
+
+last_look = [monotonic()]
+"""When a loop of this process looked at its clock last, which every loop does before it waits and whenever
+it has timers. Whoever begins to wait and wants to know later since when takes it from here: that costs a
+tenth of a look of his own.
+
+A loop with another clock than the process's leaves it alone."""
 _FOREVER = float("inf")
 _COMPACT_FROM = 256
 """Cancelled timers that are left in the heap without asking."""
@@ -112,15 +120,21 @@ class Descriptor:
 
 
 class Borrowed:
-    """One wait for somebody else's descriptor. See `Loop.borrow`."""
+    """One wait for somebody else's descriptor, or a lasting watch over it. See `Loop.borrow`."""
 
-    __slots__ = ("callback", "events", "fd")
+    __slots__ = ("callback", "events", "fd", "lasting", "ref")
 
-    def __init__(self, fd: int, events: int, callback: Callable[[int], object]) -> None:
+    def __init__(
+        self, fd: int, events: int, callback: Callable[[int], object], lasting: bool, ref: bool
+    ) -> None:
         self.fd = fd
         self.events = events
         self.callback: Callable[[int], object] | None = callback
-        """None once it was called or released."""
+        """None once it was called for the last time or released."""
+        self.lasting = lasting
+        """Is it told again and again, as long as it holds?"""
+        self.ref = ref
+        """Does it keep the loop alive?"""
 
 
 class Callback:
@@ -178,6 +192,10 @@ def _not_begun(trace: TracebackType) -> bool:
     return code[where] == _RESUME and code[where + 1] == 0
 
 
+def _keeps(borrowers: list[Borrowed]) -> bool:
+    return any(borrowed.ref for borrowed in borrowers)
+
+
 def _events_of(waiting: list[Borrowed]) -> int:
     events = 0
     for borrowed in waiting:
@@ -204,7 +222,9 @@ class Loop:
         "_clock",
         "_descriptors",
         "_dropped",
+        "_ending",
         "_listen",
+        "_look",
         "_make_poller",
         "_now",
         "_pending",
@@ -221,7 +241,7 @@ class Loop:
         "closed",
         "error_handler",
         "hears_signals",
-        "idle",
+        "idlers",
         "ready",
         "refs",
     )
@@ -235,7 +255,7 @@ class Loop:
     ) -> None:
         self.ready: deque[Callable[[], object]] = deque()
         """What to call as soon as possible, in this order. Append to it."""
-        self.idle: deque[Callable[[], object]] = deque()
+        self.idlers: deque[Callable[[], object]] = deque()
         """What to call, one by one, when nothing is ready, nothing is due and no descriptor has an event.
         Append to it."""
         self.refs = 0
@@ -245,7 +265,10 @@ class Loop:
         """Called with (context, type, value, traceback) for an exception out of a callback. What it raises
         itself comes out of `run`, which may be called again then."""
         self.closed = False
+        self._ending = 0
+        """Is the `run` under way to return before it asks the poller again? Set by `close`, too."""
         self._clock = clock
+        self._look = last_look if clock is monotonic else [0.0]
         self._now = clock()
         self._make_poller = poller
         self._listen = listen
@@ -321,6 +344,24 @@ class Loop:
             self._unref[number] = timer
         return timer
 
+    def call_at(self, when: float, callback: Callable[[], object], ref: bool = True) -> Timer:
+        """`call_later`, but at the moment `when` of the loop's clock, which may have passed."""
+        if when != when:
+            raise ValueError("Invalid value NaN (not a number)")
+        self._sequence = number = self._sequence + 1
+        timer: Timer = [when, number, callback]
+        heappush(self._timers, timer)
+        if not ref:
+            self._unref[number] = timer
+        return timer
+
+    def set_timer_ref(self, timer: Timer, ref: bool) -> None:
+        """Is `timer` to keep `run` from returning? Does nothing if it was called or cancelled."""
+        if ref:
+            self._unref.pop(timer[1], None)
+        elif timer[2] is not None:
+            self._unref[timer[1]] = timer
+
     def cancel_timer(self, timer: Timer) -> None:
         """Do not make the call. Does nothing if it was made or cancelled. The timer's place in the heap is
         given back at once if it is the last, else when half of the heap is cancelled."""
@@ -382,14 +423,25 @@ class Loop:
         if descriptor.reader is not None or descriptor.writer is not None or descriptor.borrowers:
             self.ready.append(lambda: self._tell(descriptor, _ALL))
 
-    def borrow(self, fd: int, events: int, callback: Callable[[int], object]) -> Borrowed:
+    def borrow(
+        self,
+        fd: int,
+        events: int,
+        callback: Callable[[int], object],
+        lasting: bool = False,
+        ref: bool = True,
+    ) -> Borrowed:
         """Call `callback(flags)` once when one of `events` (READ, WRITE, URGENT) holds on `fd`; HANGUP is
         always told. For descriptors that are not ours and may be closed or used anew at any time; several may
         wait for the same one. Undone by `release`. Raises OSError (EBADF) if it is not open, ValueError if it
-        is negative."""
+        is negative.
+
+        `lasting`: call it not once but whenever it holds at an asking of the poller, until `release`, or
+        until the descriptor turns out to be closed. With `ref` false it does not keep `run` from
+        returning."""
         if fd < 0:
             raise ValueError(f"file descriptor cannot be a negative integer ({fd})")
-        borrowed = Borrowed(fd, events, callback)
+        borrowed = Borrowed(fd, events, callback, lasting, ref)
         descriptor = self._descriptors.get(fd)
         if descriptor is not None:
             # Edges are told once: have what holds now told again.
@@ -435,9 +487,13 @@ class Loop:
             self._poller.remove(fd)
             return
         try:
-            self._poller.rearm(fd, _events_of(waiting))
+            watched = self._poller.rearm(fd, _events_of(waiting))
         except OSError:
             # Closed behind our back: the others find out by themselves.
+            for borrowed in waiting:
+                borrowed.lasting = False
+            watched = False
+        if not watched:
             self.ready.append(lambda: self._tell_borrowers(fd, _ALL))
 
     def _tell_borrowers(self, fd: int, flags: int) -> None:
@@ -447,7 +503,11 @@ class Loop:
             self._poller.remove(fd)
             return
         told = [borrowed for borrowed in waiting if flags & (borrowed.events | HANGUP)]
-        waiting[:] = [borrowed for borrowed in waiting if not flags & (borrowed.events | HANGUP)]
+        waiting[:] = [
+            borrowed
+            for borrowed in waiting
+            if borrowed.lasting or not flags & (borrowed.events | HANGUP)
+        ]
         self._after_telling(fd, waiting)
         self._call_borrowers(told, flags)
 
@@ -456,8 +516,19 @@ class Loop:
         if not waiting:
             return
         told = [borrowed for borrowed in waiting if flags & (borrowed.events | HANGUP)]
-        others = [borrowed for borrowed in waiting if not flags & (borrowed.events | HANGUP)]
+        others = [
+            borrowed
+            for borrowed in waiting
+            if borrowed.lasting or not flags & (borrowed.events | HANGUP)
+        ]
         descriptor.borrowers = others or None
+        if told and len(told) + len(others) > len(waiting):
+            # Edges are told once, to those who last as long as it holds.
+            try:
+                self._poller.add_edge(descriptor.fd)
+            except OSError:
+                for borrowed in others:
+                    borrowed.lasting = False
         self._call_borrowers(told, flags)
 
     def _call_borrowers(self, told: list[Borrowed], flags: int) -> None:
@@ -465,7 +536,8 @@ class Loop:
             callback = borrowed.callback
             if callback is None:
                 continue
-            borrowed.callback = None
+            if not borrowed.lasting:
+                borrowed.callback = None
             try:
                 callback(flags & (borrowed.events | HANGUP))
             except BaseException as error:
@@ -494,12 +566,14 @@ class Loop:
         """Run until nothing can ever happen any more: nothing ready, no timer, nobody waiting for a
         descriptor, no `refs`. Blocks the thread, with the interpreter's lock released, while there is nothing
         to do."""
+        self._ending = int(self.closed)
         ready = self.ready
         chunk = self._chunk
         dropped = self._dropped
-        idle = self.idle
+        idlers = self.idlers
         timers = self._timers
         clock = self._clock
+        look = self._look
         descriptor_of = self._descriptors.get
         flags_of = self._poller.flags
         callback: Any = None
@@ -582,7 +656,7 @@ class Loop:
 
                     now = 0.0
                     if timers:
-                        self._now = now = clock()
+                        self._now = look[0] = now = clock()
                         last = self._sequence
                         fired = 0
                         while timers:
@@ -608,7 +682,7 @@ class Loop:
                             now = clock()
                             callback = None
 
-                    if self.closed:
+                    if self._ending:
                         return
                     if ready:
                         timeout = 0.0
@@ -616,7 +690,9 @@ class Loop:
                         if dropped:
                             # What is still in here was called before it could be dropped.
                             dropped.clear()
-                        if idle:
+                        if not now:
+                            self._now = look[0] = clock()
+                        if idlers:
                             timeout = 0.0
                         elif timers and (not unref or self._is_kept_by_timer() or self._is_awaited()):
                             timeout = timers[0][0] - now
@@ -624,7 +700,10 @@ class Loop:
                                 timeout = 0.0
                             elif timeout > _LONGEST_POLL:
                                 timeout = _LONGEST_POLL
-                        elif self._is_awaited():
+                        elif (
+                            # Most likely the one of last time.
+                            (witness := self._witness) is not None and (witness.reader or witness.writer)
+                        ) or self._is_awaited():
                             timeout = -1.0
                         else:
                             timeout = self._listen()
@@ -637,8 +716,8 @@ class Loop:
                     events = self._poll(timeout)
                     if events:
                         self._pending = iter(events)
-                    elif idle and not ready:
-                        ready.append(idle.popleft())
+                    elif idlers and not ready:
+                        ready.append(idlers.popleft())
                     asking = False
             except BaseException as error:
                 # Not before the timers and the poller had their part again.
@@ -680,18 +759,35 @@ class Loop:
 
     def _is_awaited(self) -> bool:
         """May something other than a timer still happen?"""
-        if self.refs > 0 or self._borrowed:
+        refs = self.refs
+        if refs < 0:
+            # Somebody took back what an active watcher counts.
+            return self.active_count > 0
+        if refs or (self._borrowed and any(map(_keeps, self._borrowed.values()))):
             return True
         witness = self._witness
-        if witness is not None and (witness.reader or witness.writer or witness.borrowers):
+        if witness is not None and (witness.reader or witness.writer):
             return True
         for descriptor in self._descriptors.values():
-            if descriptor.reader or descriptor.writer or descriptor.borrowers:
+            if (
+                descriptor.reader
+                or descriptor.writer
+                or (descriptor.borrowers and _keeps(descriptor.borrowers))
+            ):
                 # Most likely it waits at the next time as well, and nobody need be searched.
                 self._witness = descriptor
                 return True
         self._witness = None
         return False
+
+    @property
+    def active_count(self) -> int:
+        """How many things keep `run` from returning, without those that are ready."""
+        borrowed = sum(one.ref for waiting in self._borrowed.values() for one in waiting)
+        for one in self._descriptors.values():
+            borrowed += (one.reader is not None) + (one.writer is not None)
+            borrowed += sum(each.ref for each in one.borrowers or ())
+        return self.refs + self.timer_count - len(self._unref) + borrowed
 
     def _stray_event(self, fd: int, flags: int) -> None:
         """An event for something that is not one of our descriptors."""
@@ -779,9 +875,31 @@ class Loop:
             if self.closed:
                 return
             self.closed = True
+            self._ending = 1
             self._shut()
+        self._forget()
+        self._listen = _nobody
+        self.error_handler = None
+
+    def attend(self, listen: Callable[[], float], error_handler: ErrorHandler) -> None:
+        """Take over the loop: `listen` as in its making, and the error handler."""
+        self._listen = listen
+        self.error_handler = error_handler
+
+    def vacate(self) -> None:
+        """Forget everything but the poller and the pipe. A running `run` returns."""
+        for fd in [*self._descriptors, *self._borrowed]:
+            self._poller.remove(fd)
+        self._forget()
+        self.refs = 0
+        self._listen = _nobody
+        self.error_handler = None
+        self._ending = 1
+
+    def _forget(self) -> None:
+        """Forget all callbacks, all timers and everybody who waits."""
         self.ready.clear()
-        self.idle.clear()
+        self.idlers.clear()
         self._timers.clear()
         self._unref.clear()
         self._dropped.clear()
@@ -790,8 +908,7 @@ class Loop:
             descriptor.closed = True
         self._descriptors.clear()
         self._witness = None
-        self.error_handler = None
-        self._listen = _nobody
+        self._cancelled = 0
 
     def __repr__(self) -> str:
         state = " closed" if self.closed else ""

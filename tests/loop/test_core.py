@@ -234,8 +234,8 @@ def test_idle_callbacks_run_when_nothing_else_does(bench: Bench) -> None:
         if left:
             loop.ready.append(busy)
 
-    loop.idle.append(bench.note("idle 1"))
-    loop.idle.append(bench.note("idle 2"))
+    loop.idlers.append(bench.note("idle 1"))
+    loop.idlers.append(bench.note("idle 2"))
     loop.ready.append(busy)
     loop.call_later(5, bench.note("timer"))
     loop.run()
