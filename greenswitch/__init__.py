@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ._config import config
     from ._include import get_include
     from .greenlets import Greenlet, iwait, joinall, killall, spawn, spawn_later, wait
-    from .hub import get_hub, idle, kill, reinit, sleep, spawn_raw
+    from .hub import get_hub, idle, kill, reinit, signal_handler, sleep, spawn_raw
     from .timeout import Timeout, with_timeout
 
 __version__ = "0.1.0"
@@ -44,6 +44,7 @@ __all__ = [
     "reinit",
     "setswitchinterval",
     "settrace",
+    "signal_handler",
     "sleep",
     "spawn",
     "spawn_later",
@@ -64,6 +65,7 @@ _HOMES = {
     "kill": "hub",
     "killall": "greenlets",
     "reinit": "hub",
+    "signal_handler": "hub",
     "sleep": "hub",
     "spawn": "greenlets",
     "spawn_later": "greenlets",

@@ -24,7 +24,8 @@ __all__ = [
 class LoopExit(Exception):
     """Nothing can ever wake the main greenlet again.
 
-    The arguments are a sentence, the hub, and who waits for what. `hub` is the hub or None.
+    The arguments are a sentence, the hub, and who waits for what, one `greenswitch._waits.Wait` each. `hub`
+    is the hub or None.
     """
 
     @property
@@ -34,7 +35,8 @@ class LoopExit(Exception):
     def __repr__(self) -> str:
         if len(self.args) == 3:
             sentence, hub, waiting = self.args
-            return f"{sentence}\n\tHub: {hub!r}\n\tHandles:\n{waiting!r}"
+            lines = "".join(f"\n\t\t{wait}" for wait in waiting) or "\n\t\t[]"
+            return f"{sentence}\n\tHub: {hub!r}\n\tHandles:{lines}"
         return super().__repr__()
 
     def __str__(self) -> str:

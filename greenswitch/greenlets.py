@@ -23,6 +23,7 @@ from ._core import GreenletExit, callsites, getcurrent, greenlet
 from .exceptions import BlockingSwitchOutError, InvalidSwitchError
 from .hub import Hub, Waiter, get_hub, get_hub_if_any, this_thread
 from .loop import Loop
+from .loop.core import last_look
 from .timeout import Timeout
 
 __all__ = ["Greenlet", "iwait", "joinall", "killall", "spawn", "spawn_later", "wait"]
@@ -584,6 +585,7 @@ class Greenlet(greenlet):
             self._links = links = {}
         switch = current.switch
         key = id(current)
+        _since = last_look[0]  # For `_waits`.
         timer = None if timeout is None else hub.loop.call_later(timeout, switch)
         try:
             links[key] = switch

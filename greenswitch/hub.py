@@ -16,26 +16,29 @@ import sys
 import time as _time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from heapq import heappop, heappush
+from importlib import import_module
 from itertools import repeat, starmap
 from types import TracebackType
-from typing import Any, ClassVar, Protocol, TextIO
+from typing import Any, ClassVar, Protocol, TextIO, cast
 from weakref import ReferenceType, ref
 
 from ._config import config
 from ._core import GreenletExit, getcurrent, greenlet
 from ._original import get_ident, local, thread_count
 from ._original import time as wall_clock
+from ._waits import waits_of
 from .exceptions import (
     BlockingSwitchOutError,
     ConcurrentObjectUseError,
     InvalidSwitchError,
     LoopExit,
 )
-from .loop import Descriptor, Loop
-from .loop.core import Timer
+from .loop import Descriptor, Loop, Timer, WatcherLoop
+from .loop.core import last_look
+from .loop.watchers import Watcher
 
 __all__ = [
     "Entry",
@@ -53,6 +56,8 @@ __all__ = [
     "idle",
     "kill",
     "reinit",
+    "signal",
+    "signal_handler",
     "sleep",
     "spawn_raw",
     "stand_in_row",
@@ -63,7 +68,8 @@ __all__ = [
 
 this_thread = local()
 """What the package keeps per thread: `hub`, its `loop`, and `turn` = (hub, its loop's `ready.append`, its
-`suspend`), all three absent until a hub is made; `end`, whose going tells the hub that the thread ends."""
+`suspend`), all three absent until a hub is made; `end`, whose going tells the hub that the thread ends;
+`spare`, the loop of a hub that was destroyed without its loop, for the next hub."""
 
 helper_threads: set[int] = set()
 """Identifiers of native threads of the package's own that wake a hub only while one of its `loop.refs` says
@@ -81,13 +87,15 @@ _SHORT_ROW = 32
 class _ThreadEnd:
     """Lives in the thread's local storage and dies with it."""
 
-    __slots__ = ("_hub",)
+    __slots__ = ("hub",)
 
     def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+        self.hub: Hub | None = hub
+        """Whom to tell."""
 
     def __del__(self) -> None:
-        self._hub._close()
+        if self.hub is not None:
+            self.hub._close()
 
 
 Turn = tuple["Hub", Callable[[Callable[[], object]], object], Callable[[], Any]]
@@ -110,7 +118,7 @@ class Hub(greenlet):
     """The greenlet that runs a thread's loop. Made by `get_hub`, never by hand.
 
     It is the parent of every greenlet that `spawn` makes, and its own parent is the main greenlet of the
-    thread.
+    thread. It runs `loop`, or one that it makes; `default` is handed to that one.
     """
 
     SYSTEM_ERROR: ClassVar[tuple[type[BaseException], ...]] = (KeyboardInterrupt, SystemExit, SystemError)
@@ -124,37 +132,51 @@ class Hub(greenlet):
     resolver_class: Any = _Configured("resolver")
     """What makes `resolver`, called with (hub=hub)."""
 
-    name: str = ""
-    exception_stream: TextIO | None = None
-    """Where failures are printed; None means `sys.stderr` of that moment."""
+    loop_class: ClassVar[type[WatcherLoop]] = WatcherLoop
+    """What makes `loop`, called with (default=default)."""
+    monitor_class: ClassVar[Callable[..., Any] | str] = "greenswitch._monitor:PeriodicMonitoringThread"
+    """What makes `periodic_monitoring_thread`, called with the hub; or its name."""
 
-    loop: Loop
-    thread_ident: int
+    name: str = ""
+    periodic_monitoring_thread: Any = None
+    """The native thread that watches this hub, or None."""
+
+    loop: WatcherLoop = cast(WatcherLoop, None)
+    thread_ident: int = 0
     turn: Turn
     """What `this_thread.turn` is in the hub's thread."""
     suspend: Callable[[], Any]
     """Switch to the hub, unchecked. Only for primitives that have made sure of being woken."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: WatcherLoop | None = None, default: bool | None = None) -> None:
         main = getcurrent()
         while main.parent is not None:
             main = main.parent
-        self.loop = Loop(listen=self._listen, signals=True)
-        self.loop.error_handler = self._loop_error
-        # Not a method: nothing on the hub's stack may hold the hub, or it would outlive its thread.
+        self.loop = self.loop_class(default=default) if loop is None else loop
+        self.loop.attend(self._listen, self._loop_error)
         starter = [getcurrent().switch]
-        super().__init__(partial(_run_hub, self.loop, starter), main)
+        self._program = partial(_run_hub, self.loop, starter)
+        super().__init__(None, main)
         self.thread_ident = get_ident()
         self.suspend = super().switch
         self.turn = (self, self.loop.ready.append, self.suspend)
         self._joining = False
         self._certain = False
+        self._destroyed = False
         self.idents = Idents()
+        self._stream: TextIO | None = None
         self._threadpool: Any = None
         self._resolver: Any = None
         self.suspend()
 
     # Running
+
+    @property
+    def run(self) -> Callable[[], None]:  # type: ignore[override]
+        """What the switcher calls when it starts the hub; nobody else may."""
+        # Not a method: nothing on the hub's stack may hold the hub, or it would outlive its thread.
+        program: Callable[[], None] = self.__dict__.pop("_program", _only_once)
+        return program
 
     def switch(self, *args: Any, **kwargs: Any) -> Any:
         """Suspend the current greenlet and let the hub run, until somebody switches back. For those who have
@@ -162,6 +184,10 @@ class Hub(greenlet):
         if getcurrent() is self:
             raise BlockingSwitchOutError(_IN_CALLBACK)
         return self.suspend()
+
+    def switch_out(self) -> None:
+        """What a greenlet is asked to do before it waits; the hub must not wait: BlockingSwitchOutError."""
+        raise BlockingSwitchOutError(_IN_CALLBACK)
 
     def _listen(self) -> float:
         """For how long to wait for other native threads to wake this hub, when nobody else can. Seconds."""
@@ -196,21 +222,54 @@ class Hub(greenlet):
         return False
 
     def destroy(self, destroy_loop: bool | None = None) -> None:
-        """Close the loop's descriptors and forget everybody who waits in it. The next `get_hub` of this
-        thread makes a new hub. Idempotent."""
-        if getattr(this_thread, "hub", None) is self:
+        """Forget everybody who waits in the loop, and close it, unless `destroy_loop` is false or, by
+        default, it is the loop of the main thread: then the next hub goes on with it. The next `get_hub` of
+        this thread makes a new hub. Idempotent."""
+        loop = self.loop
+        if self._destroyed:
+            if destroy_loop and getattr(this_thread, "spare", None) is loop:
+                loop.close()
+            return
+        self._destroyed = True
+        ours = getattr(this_thread, "hub", None) is self
+        if ours:
+            this_thread.end.hub = None
             del this_thread.hub, this_thread.loop, this_thread.turn, this_thread.end
+        monitor, self.periodic_monitoring_thread = self.periodic_monitoring_thread, None
+        if monitor is not None:
+            monitor.kill()
         threadpool, self._threadpool = self._threadpool, None
         if threadpool is not None:
             threadpool.kill()
-        self._close()
+        if ours and not loop.closed and not (not loop.default if destroy_loop is None else destroy_loop):
+            this_thread.spare = loop
+            self._end(loop.vacate)
+            if getcurrent() is self.parent:
+                # It stands in the loop, which another hub is going to run.
+                self.throw(GreenletExit)
+        else:
+            self._end(loop.close)
 
     def _close(self) -> None:
-        """Close the loop, and let go of what holds the hub."""
+        """The thread ends."""
+        if self.periodic_monitoring_thread is not None:
+            self.periodic_monitoring_thread.retire()
+        self._end(self.loop.close)
+
+    def _end(self, leave_loop: Callable[[], object]) -> None:
+        """Leave the loop, and let go of what holds the hub."""
         self._resolver = None
-        self.loop.close()
+        leave_loop()
         self.__dict__.pop("suspend", None)
         self.__dict__.pop("turn", None)
+
+    def start_periodic_monitoring_thread(self) -> Any:
+        """Have a native thread watch this hub, if there is none yet and `config.monitor_thread` says so: the
+        thread's object, or None. Called whenever a hub is made."""
+        if self.periodic_monitoring_thread is None and config.monitor_thread:
+            self.periodic_monitoring_thread = monitor = _resolve(self.monitor_class)(self)
+            monitor.started()
+        return self.periodic_monitoring_thread
 
     # Waiting
 
@@ -238,11 +297,11 @@ class Hub(greenlet):
         switch = current.switch
         loop = self.loop
         try:
-            loop.idle.append(switch)
+            loop.idlers.append(switch)
             self.suspend()
         except BaseException:
-            if switch in loop.idle:
-                loop.idle.remove(switch)
+            if switch in loop.idlers:
+                loop.idlers.remove(switch)
             else:
                 loop.cancel_ready(switch)
             raise
@@ -278,6 +337,7 @@ class Hub(greenlet):
             raise BlockingSwitchOutError(_IN_CALLBACK)
         switch = current.switch
         loop = self.loop
+        _since = last_look[0]  # For `_waits`.
         timer = None if timeout is None else loop.call_later(timeout, switch)
         try:
             descriptor.reader = switch
@@ -308,6 +368,7 @@ class Hub(greenlet):
             raise BlockingSwitchOutError(_IN_CALLBACK)
         switch = current.switch
         loop = self.loop
+        _since = last_look[0]  # For `_waits`.
         timer = None if timeout is None else loop.call_later(timeout, switch)
         try:
             descriptor.writer = switch
@@ -352,6 +413,7 @@ class Hub(greenlet):
             raise BlockingSwitchOutError(_IN_CALLBACK)
         switch = current.switch
         loop = self.loop
+        _since = last_look[0]  # For `_waits`.
         timer = None if timeout is None else loop.call_later(timeout, switch)
         borrowed = None
         try:
@@ -371,7 +433,75 @@ class Hub(greenlet):
         if descriptor.reader is not None or descriptor.writer is not None:
             self.loop.ready.append(partial(_throw_into_waiters, descriptor, error))
 
+    # Waiting for watchers
+
+    def wait(self, watcher: Watcher) -> None:
+        """Start `watcher`, wait until it calls, and stop it. Raises what somebody cancels the wait with."""
+        waiter = Waiter(self)
+        watcher.start(waiter.wake_now, waiter)
+        try:
+            result = waiter.get()
+            if result is not waiter:
+                raise InvalidSwitchError(f"Invalid switch into {getcurrent()!r}: {result!r}")
+        finally:
+            watcher.stop()
+
+    def cancel_wait(
+        self, watcher: Watcher, error: type[BaseException] | BaseException, close_watcher: bool = False
+    ) -> None:
+        """Throw `error`, from the loop, into the greenlet that waits for `watcher` by then, if any does; with
+        `close_watcher` close it too. Does not block."""
+        if watcher.callback is not None:
+            self.loop.run_callback(self._cancel_wait, watcher, error, close_watcher)
+        elif close_watcher:
+            watcher.close()
+
+    def _cancel_wait(
+        self, watcher: Watcher, error: type[BaseException] | BaseException, close_watcher: bool
+    ) -> None:
+        active = watcher.active
+        waiter = getattr(watcher.callback, "__self__", None)
+        if close_watcher:
+            watcher.close()
+        if active and waiter is not None:
+            waiter.throw(error)
+
+    def cancel_waits_close_and_then(
+        self,
+        watchers: Iterable[Watcher],
+        exc_kind: type[BaseException] | BaseException,
+        then: Callable[..., object],
+        *then_args: Any,
+    ) -> None:
+        """Throw `exc_kind`, from the loop, into the greenlets that wait for any of `watchers`, close these,
+        and call `then(*then_args)`. Does not block."""
+        self.loop.run_callback(self._cancel_waits, list(watchers), exc_kind, then, then_args)
+
+    def _cancel_waits(
+        self,
+        watchers: list[Watcher],
+        exc_kind: type[BaseException] | BaseException,
+        then: Callable[..., object],
+        then_args: tuple[Any, ...],
+    ) -> None:
+        for watcher in watchers:
+            self._cancel_wait(watcher, exc_kind, True)
+        then(*then_args)
+
     # Failures
+
+    @property
+    def exception_stream(self) -> Any:
+        """Where failures are printed: what was set, or `sys.stderr` of this moment, which may be None."""
+        return sys.stderr if self._stream is None else self._stream
+
+    @exception_stream.setter
+    def exception_stream(self, value: TextIO | None) -> None:
+        self._stream = value
+
+    @exception_stream.deleter
+    def exception_stream(self) -> None:
+        self._stream = None
 
     def handle_error(
         self,
@@ -430,7 +560,7 @@ class Hub(greenlet):
         tb: TracebackType | None,
     ) -> None:
         """Print a traceback, and a line that says when and what failed, to `exception_stream`."""
-        stream = self.exception_stream or sys.stderr
+        stream = self.exception_stream
         if stream is None:
             return
         lines = traceback.format_exception(t, v, tb)
@@ -463,6 +593,10 @@ class Hub(greenlet):
     def threadpool(self, value: Any) -> None:
         self._threadpool = value
 
+    @threadpool.deleter
+    def threadpool(self) -> None:
+        self._threadpool = None
+
     @property
     def resolver(self) -> Any:
         """What looks names up for this hub, made when it is first asked for."""
@@ -477,15 +611,35 @@ class Hub(greenlet):
     @property
     def main_hub(self) -> bool:
         """Is this the hub of the process's main thread?"""
-        return self.loop.hears_signals
+        return self.loop.default
+
+    @property
+    def backend(self) -> str:
+        """The name of the loop's poller."""
+        return self.loop.backend
+
+    @property
+    def ident_registry(self) -> Idents:
+        """Where the numbers of greenlets come from."""
+        return self.idents
 
     def __repr__(self) -> str:
-        state = " destroyed" if self.loop.closed else ""
-        where = f"{id(self):#x}{state} {self.loop!r} thread_ident={self.thread_ident:#x}"
-        return f"<Hub {self.name!r} at {where}>"
+        where = f"{id(self):#x} {self.loop._format()} thread_ident={self.thread_ident:#x}"
+        return f"<{type(self).__name__} {self.name!r} at {where}>"
 
 
-def _run_hub(loop: Loop, starter: list[Callable[[], object]]) -> None:
+def _resolve(factory: Callable[..., Any] | str) -> Callable[..., Any]:
+    if isinstance(factory, str):
+        module, _, name = factory.partition(":")
+        return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    return factory
+
+
+def _only_once() -> None:
+    raise AssertionError("a hub is run by the switcher alone")
+
+
+def _run_hub(loop: WatcherLoop, starter: list[Callable[[], object]]) -> None:
     """What a hub runs: the loop, for ever. Whenever nothing can happen any more, LoopExit is thrown into the
     main greenlet.
 
@@ -500,7 +654,8 @@ def _run_hub(loop: Loop, starter: list[Callable[[], object]]) -> None:
                 starter.pop()()
             while not loop.closed:
                 if error is None:
-                    loop.run()
+                    # Not what libraries call: a frame less on the hub's stack.
+                    Loop.run(loop)
                 thrown, error = error, None
                 if not loop.closed:
                     # If the main greenlet waits again after this, it switches back to here.
@@ -517,16 +672,22 @@ def _throw_into_main(error: BaseException | None) -> None:
     hub = getcurrent()
     main = hub.parent
     if main is not None:
-        main.throw(LoopExit("This operation would block forever", hub, []) if error is None else error)
+        if error is None:
+            # Whoever joins the hub waits for just this.
+            waits = [] if getattr(hub, "_joining", False) else waits_of(main)
+            error = LoopExit("This operation would block forever", hub, waits)
+        main.throw(error)
 
 
 class Idents:
     """Small numbers for greenlets: the smallest that is free. A number is free again when its greenlet is
     gone."""
 
-    __slots__ = ("_free", "_holders", "_next")
+    __slots__ = ("_free", "_holders", "_known", "_next")
 
     def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+        """By the `id` of those who came by `get_ident`."""
         self._free: list[int] = []
         self._next = 0
         self._holders: dict[int, ReferenceType[Any]] = {}
@@ -543,6 +704,17 @@ class Idents:
             heappush(self._free, number)
 
         self._holders[number] = ref(holder, give)
+        return number
+
+    def get_ident(self, obj: Any) -> int:
+        """The number of `obj`, which is taken when it is first asked for."""
+        known = self._known
+        number = known.get(id(obj))
+        if number is not None:
+            holder = self._holders.get(number)
+            if holder is not None and holder() is obj:
+                return number
+        known[id(obj)] = number = self.take(obj)
         return number
 
 
@@ -725,10 +897,12 @@ class Waiter(Entry):
     also between threads: after a timeout or a kill `wake` says False.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "exc_info")
 
     def __init__(self, hub: Hub | None = None) -> None:
         super().__init__((None, (get_hub() if hub is None else hub).turn, None))
+        self.exc_info: tuple[Any, ...] | None = None
+        """What `throw` was called with."""
 
     __eq__ = object.__eq__
     __ne__ = object.__ne__
@@ -766,7 +940,10 @@ class Waiter(Entry):
         current = getcurrent()
         if current is hub:
             raise BlockingSwitchOutError(_IN_CALLBACK)
+        if self[0] is not None:
+            raise ConcurrentObjectUseError(f"This Waiter is already used by {self.greenlet!r}")
         switch = current.switch
+        _since = last_look[0]  # For `_waits`.
         timer = None if timeout is None else hub.loop.call_later(timeout, switch)
         try:
             self[0] = switch
@@ -791,21 +968,51 @@ class Waiter(Entry):
         return value
 
     def switch(self, value: Any = None) -> None:
-        self.wake(value)
+        """Wake with `value`; in a callback of the loop at once."""
+        if getcurrent() is self[1][0]:
+            self.wake_now(value)
+        else:
+            self.wake(value)
+
+    def switch_args(self, *args: Any) -> None:
+        """`switch` with the tuple of the arguments."""
+        self.switch(args)
+
+    def clear(self) -> None:
+        """Be as new: it can be woken and waited for again."""
+        del self[3:]
+        self[0] = None
+        self.exc_info = None
 
     def throw(self, *args: Any) -> None:
-        """Fail with an exception, given as to `raise`: a class or an instance, perhaps with a value."""
+        """Fail with an exception, given as to `raise`: a class or an instance, perhaps with a value. In a
+        callback of the loop at once."""
+        if len(self) == 3:
+            self.exc_info = args
         error = args[0] if args else GreenletExit()
         if isinstance(error, type):
             error = error(*args[1:2]) if len(args) > 1 and args[1] is not None else error()
-        self.fail(error)
+        _settle(self, (None, error), _resume if getcurrent() is self[1][0] else _resume_later)
 
     def ready(self) -> bool:
+        """Was it woken or failed?"""
         return len(self) > 3
 
+    def successful(self) -> bool:
+        """Was it woken, and not failed?"""
+        return self.woken and self[3][1] is None
+
     def __repr__(self) -> str:
-        state = "woken" if self.woken else "waiting" if self[0] is not None else "idle"
-        return f"<Waiter at {id(self):#x} {state} greenlet={self.greenlet!r}>"
+        # No greenlet in it: a greenlet's repr may have the waiter's in it.
+        return f"<{type(self).__name__} at {id(self):#x}>"
+
+    def __str__(self) -> str:
+        text = f"<{type(self).__name__} greenlet={self.greenlet}"
+        if self.exc_info is not None:
+            text += f" exc_info={self.exc_info!r}"
+        elif self.woken:
+            text += f" value={self.value!r}"
+        return text + ">"
 
 
 class Row(deque[Entry]):
@@ -871,6 +1078,7 @@ def stand_in_row(row: Row, owner: RowOwner, tag: Any, timeout: float | None) -> 
     if current is hub:
         raise BlockingSwitchOutError(_IN_CALLBACK)
     switch = current.switch
+    _since = last_look[0]  # For `_waits`.
     timer = None if timeout is None else hub.loop.call_later(timeout, switch)
     entry: Entry = [None, turn, tag]
     try:
@@ -914,11 +1122,13 @@ def get_hub_if_any() -> Hub | None:
 
 
 def _make_hub() -> Hub:
-    hub = Hub()
+    spare = this_thread.__dict__.pop("spare", None)
+    hub = Hub(None if spare is None or spare.closed else spare)
     this_thread.hub = hub
     this_thread.loop = hub.loop
     this_thread.turn = hub.turn
     this_thread.end = _ThreadEnd(hub)
+    hub.start_periodic_monitoring_thread()
     return hub
 
 
@@ -979,6 +1189,62 @@ def reinit(hub: Hub | None = None) -> None:
     hub = get_hub_if_any() if hub is None else hub
     if hub is not None:
         hub.loop.reinit()
+        if hub.periodic_monitoring_thread is not None:
+            hub.periodic_monitoring_thread.forked()
+
+
+class signal_handler:
+    """Call `handler(*args, **kwargs)` in a greenlet of its own whenever the process receives the signal
+    `signalnum`, until `cancel`. What it raises is thrown into the main greenlet.
+
+    It does not keep the loop alive, unless `ref` is set. Only in the main thread (ValueError). Raises
+    TypeError if `handler` cannot be called.
+    """
+
+    greenlet_class: ClassVar[type[greenlet]] = greenlet
+    """What the handler runs in, called with (run, hub)."""
+
+    def __init__(self, signalnum: int, handler: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        if not callable(handler):
+            raise TypeError("signal handler must be callable.")
+        self.hub = get_hub()
+        self.handler: Callable[..., object] | None = handler
+        self.args = args
+        self.kwargs = kwargs
+        self.watcher = self.hub.loop.signal(signalnum, ref=False)
+        self.watcher.start(self._start)
+
+    @property
+    def ref(self) -> bool:
+        """Does it keep the loop alive?"""
+        return self.watcher.ref
+
+    @ref.setter
+    def ref(self, value: bool) -> None:
+        self.watcher.ref = value
+
+    def cancel(self) -> None:
+        """Do not call any more; the handler of before is back. Does nothing if that is so already."""
+        self.watcher.stop()
+        self.handler = None
+        self.args = ()
+        self.kwargs = {}
+
+    def _start(self) -> None:
+        self.greenlet_class(self.handle, self.hub).switch()
+
+    def handle(self) -> None:
+        """Call the handler now."""
+        handler = self.handler
+        if handler is None:
+            return
+        try:
+            handler(*self.args, **self.kwargs)
+        except BaseException as error:
+            self.hub.handle_error(None, type(error), error, error.__traceback__)
+
+
+signal = signal_handler
 
 
 os.register_at_fork(after_in_child=reinit)

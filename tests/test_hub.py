@@ -484,7 +484,8 @@ def test_gevents_names_of_a_waiter() -> None:
         waiter = Waiter()
         waiter.throw()
         waiter.get()
-    assert "woken" in repr(switched) and "idle" in repr(Waiter())
+    assert str(switched) == "<Waiter greenlet=None value='value'>"
+    assert str(Waiter()) == "<Waiter greenlet=None>"
 
 
 def test_waiters_are_equal_to_themselves_only() -> None:
@@ -1098,3 +1099,188 @@ print(len(seen))
 """
     ).check()
     assert int(outcome.stdout) >= 5
+
+
+# Watchers, numbers, the loop that is left
+
+
+def test_hub_wait_waits_for_a_watcher() -> None:
+    hub = get_hub()
+    timer = hub.loop.timer(0.01)
+    assert hub.wait(timer) is None  # type: ignore[func-returns-value]
+    assert not timer.active and timer.callback is None
+    asleep = hub.loop.timer(100)
+    waiting = spawn(hub.wait, asleep)
+    sleep(0)
+    assert asleep.active
+    waiting.kill()
+    assert not asleep.active
+    with pytest.raises(Timeout), Timeout(0.01):
+        hub.wait(asleep)
+    assert not asleep.active
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_cancel_wait_raises_in_who_waits_for_the_watcher(close: bool) -> None:
+    hub = get_hub()
+    watcher = hub.loop.timer(100)
+    waiting = spawn(hub.wait, watcher)
+    sleep(0)
+    hub.cancel_wait(watcher, KeyError("gone"), close)
+    # From the loop, not at once.
+    assert not waiting.ready()
+    waiting.join()
+    assert isinstance(waiting.exception, KeyError) and not watcher.active
+    hub.cancel_wait(watcher, KeyError("nobody"), close)
+    sleep(0)
+
+
+def test_cancel_waits_close_and_then() -> None:
+    hub = get_hub()
+    watchers = [hub.loop.timer(100), hub.loop.io(0, 1), hub.loop.timer(100)]
+    waiting = [spawn(hub.wait, watcher) for watcher in (watchers[0], watchers[2])]
+    log: list[object] = []
+    sleep(0)
+    hub.cancel_waits_close_and_then(watchers, KeyError, log.append, "then")
+    assert log == []
+    joined = [one.join() for one in waiting]
+    assert log == ["then"] and joined == [None, None]
+    assert [type(one.exception) for one in waiting] == [KeyError, KeyError]
+
+
+def test_a_waiter_that_is_cleared_is_as_new() -> None:
+    waiter = Waiter()
+    waiter.switch_args(1, 2)
+    assert waiter.get() == (1, 2) == waiter.value and waiter.successful() and waiter.exc_info is None
+    waiter.clear()
+    assert not waiter.ready() and waiter.value is None and not waiter.successful()
+    waiter.throw(ValueError, "text")
+    assert waiter.exc_info == (ValueError, "text") and waiter.ready() and not waiter.successful()
+    waiter.clear()
+    waiting = spawn(waiter.get)
+    sleep(0)
+    assert waiter.greenlet is waiting and f"greenlet={waiting}" in str(waiter)
+    with pytest.raises(ConcurrentObjectUseError, match="already used by"):
+        waiter.get()
+    waiter.switch("late")
+    assert waiting.get() == "late"
+
+
+def test_a_waiter_is_woken_at_once_by_a_callback_of_the_loop() -> None:
+    log: list[object] = []
+    waiter, failed = Waiter(), Waiter()
+    spawn(lambda: log.append(waiter.get()))
+    failing = spawn(failed.get)
+    sleep(0)
+    callback = get_hub().loop.run_callback
+    callback(lambda: (waiter.switch(1), log.append("after")))
+    callback(lambda: (failed.throw(KeyError), log.append(failing.ready())))
+    sleep(0.001)
+    assert log == [1, "after", True]
+
+
+def test_the_names_of_a_hub() -> None:
+    hub = get_hub()
+    assert isinstance(hub.loop, hub.loop_class) and hub.backend == hub.loop.backend == "epoll"
+    assert hub.thread_ident == threading.get_ident() and hub.periodic_monitoring_thread is None
+    with pytest.raises(BlockingSwitchOutError):
+        hub.switch_out()
+    with pytest.raises(AssertionError, match="by the switcher alone"):
+        hub.run()
+
+    class Thing:
+        pass
+
+    ident = hub.ident_registry.get_ident
+    one, two = Thing(), Thing()
+    first, second = ident(one), ident(two)
+    assert first != second and ident(one) == first and ident(two) == second
+    del one
+    assert ident(Thing()) == first
+
+
+def test_the_main_hubs_loop_goes_over_to_the_next_hub(run_python: RunPython) -> None:
+    """Unless it is destroyed with it; who waited in it is forgotten."""
+    program = """
+import gc, greenswitch
+from greenswitch import get_hub, sleep, spawn
+hub = get_hub()
+loop = hub.loop
+sleep(0.001)
+lost = [spawn(print, "never"), spawn(sleep, 0.01), loop.timer(0.001)]
+lost[2].start(print, "never")
+hub.destroy()
+hub.destroy()
+assert hub.dead and not loop.closed and loop.default
+new = get_hub()
+assert new is not hub and new.loop is loop
+sleep(0.02)
+spawn(print, "a greenlet of the new hub").join()
+new.destroy(destroy_loop=True)
+assert loop.closed and not loop.default and "destroyed" in repr(new)
+last = get_hub()
+assert last.loop is not loop and last.loop.default
+sleep(0.001)
+del hub, new, lost
+gc.collect()
+print("end")
+"""
+    assert run_python(program).check().stdout == "a greenlet of the new hub\nend\n"
+
+
+def test_a_hub_of_its_own_loop() -> None:
+    results: list[object] = []
+
+    def work() -> None:
+        hub = Hub(default=False)
+        results.append(hub.loop.default)
+        hub.loop.timer(0.01).start(results.append, "timer")
+        results.append(hub.join())
+        hub.destroy(destroy_loop=True)
+        results.append("destroyed" in repr(hub))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert results == [False, "timer", True, True]
+
+
+def test_signal_handler(run_python: RunPython) -> None:
+    """A handler in a greenlet of its own, which may wait; what it raises ends up in the main greenlet."""
+    program = """
+import os, signal, greenswitch
+from greenswitch import signal_handler, sleep
+former = signal.getsignal(signal.SIGUSR1)
+def handler(*args, **kwargs):
+    sleep(0.01)
+    print(args, kwargs)
+one = signal_handler(signal.SIGUSR1, handler, 1, two=2)
+os.kill(os.getpid(), signal.SIGUSR1)
+print("not yet", one.ref)
+sleep(0.05)
+one.ref = True
+assert one.watcher.ref and one.ref
+one.cancel()
+one.cancel()
+one.handle()
+assert signal.getsignal(signal.SIGUSR1) == former
+def failing(): raise KeyError("from the handler")
+other = signal_handler(signal.SIGALRM, failing)
+for _ in range(2):
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    try: sleep(30)
+    except KeyError as error: print(error)
+other.cancel()
+try: signal_handler(signal.SIGUSR1, 1)
+except TypeError as error: print(error)
+ended = signal_handler(signal.SIGUSR1, handler)
+"""
+    outcome = run_python(program).check()
+    assert outcome.stdout.splitlines() == [
+        "not yet False",
+        "(1,) {'two': 2}",
+        "'from the handler'",
+        "'from the handler'",
+        "signal handler must be callable.",
+    ]
+    assert outcome.stderr == ""

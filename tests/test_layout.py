@@ -31,11 +31,11 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(floor.split())
     for floor in (
-        "_config _core _include _original exceptions",
+        "_config _core _include _original _waits exceptions",
         "loop",
         "hub",
         "greenlets timeout",
-        "_executor _linkable event events local lock pool queue threadpool util",
+        "_executor _linkable _monitor event events local lock pool queue threadpool util",
         """
         builtins contextvars core fileobject os resolver select selectors signal socket ssl subprocess thread
         threading time
@@ -55,6 +55,7 @@ DYNAMIC_IMPORTS: dict[tuple[str, str], str] = {
     ("monkey", "get_original"): "its caller names the module",
     ("_config", "_load"): "what settings name, such as a resolver, stands above whoever reads them",
     ("threadpool", "__getattr__"): "the standard library's futures are imported when somebody wants them",
+    ("hub", "_resolve"): "the monitor, which stands above the hub, is named there",
     ("bench", "find_peer"): "greenlet is measured beside us where it is installed",
     ("bench", "load"): "gevent's modules have the names of ours, and are measured beside us where they are",
     ("compat", "create_module"): "the modules that have two names are in the table",
