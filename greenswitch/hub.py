@@ -810,15 +810,18 @@ def wake_now(entry: Entry, value: Any = None) -> bool:
 
 def fail(entry: Entry, error: BaseException) -> bool:
     """`wake`, but with an exception as the outcome."""
+    return _settle(entry, (None, error), _resume_later)
+
+
+def _settle(entry: Entry, mine: _Outcome, resume: Callable[[Entry], object]) -> bool:
     if len(entry) > 3:
         return False
-    mine = (None, error)
     entry.append(mine)
     if entry[3] is not mine:
         return False
     hub = entry[1][0]
     if get_hub_if_any() is hub:
-        _resume_later(entry)
+        resume(entry)
     else:
         hub.loop.call_threadsafe(partial(_resume, entry))
     return True
