@@ -1,6 +1,7 @@
-"""The event loop: time, callbacks, timers, descriptors. It knows nothing of greenlets.
+"""The event loop: time, callbacks, timers, descriptors, signals, children. It knows nothing of greenlets.
 
-What belongs here: the loop (`core`), the interface to the system's poller (`poller`) and one file per poller.
+What belongs here: the loop (`core`), the interface to the system's poller (`poller`), one file per poller,
+and what only libraries ask a loop for, above these (`api`, `watchers`, with `signals` and `children`).
 What never does: a switch, a hub, an import of `greenswitch._core`.
 """
 
