@@ -35,7 +35,6 @@ HOMES = {"greenlet": "greenlets"}
 # What is left out, with the reason.
 LEFT_OUT = {
     "greenswitch.fork": "belongs to the os module, which is not there yet",
-    "greenswitch.signal_handler": "belongs to the hub's signals, which are not there yet",
     "threadpool.ThreadPool.fork_watcher": "the pool sees by the process's number that it was forked",
     "threadpool.ThreadPool.manager": "threads are made and ended without a greenlet that does it",
     "threadpool.ThreadPool.task_queue": "calls stand in a native queue that is shared with nobody",
