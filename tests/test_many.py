@@ -204,7 +204,7 @@ def test_a_timer_far_in_the_future_costs_nothing_in_a_turn() -> None:
             left[0] -= 1
             if left[0]:
                 # In another turn, after the timers and the poller had their part.
-                loop.idle.append(turn)
+                loop.idlers.append(turn)
             else:
                 loop.close()
 
