@@ -247,7 +247,7 @@ class World:
             assert (
                 not self.loop.timer_count
                 and not self.loop.ready
-                and not self.loop.idle
+                and not self.loop.idlers
                 and not self.loop.refs
             )
             for row in rows(things):
