@@ -25,7 +25,7 @@ import greenswitch.hub
 from greenswitch import Greenlet, GreenletExit, Timeout, sleep
 from greenswitch._original import allocate_lock, start_new_thread
 from greenswitch.hub import Row, get_hub
-from greenswitch.loop import Loop
+from greenswitch.loop import Loop, WatcherLoop
 
 _EXAMPLES = os.environ.get("MODEL_EXAMPLES")
 
@@ -148,22 +148,17 @@ class World:
         self._before = dict(greenswitch.hub.this_thread.__dict__)
         greenswitch.hub.this_thread.__dict__.clear()
         self.poller = FakePoller()
-        replaced, greenswitch.hub.Loop = greenswitch.hub.Loop, self._make_loop  # type: ignore
-        try:
-            self.hub = get_hub()
-        finally:
-            greenswitch.hub.Loop = replaced  # type: ignore
+        greenswitch.hub.this_thread.spare = WatcherLoop(
+            clock=self.poller.clock, poller=lambda: self.poller, default=False
+        )
+        self.hub = get_hub()
         self.hub.handle_error = self._failed  # type: ignore[method-assign]
         self.loop = self.hub.loop
+        assert self.now == self.loop.now(), "another loop's clock"
         self.failures: list[tuple[object, BaseException | None]] = []
         self.operations: list[Operation] = []
         self.moves = 0
         self.ends = 0
-
-    def _make_loop(self, **options: Any) -> Loop:
-        return Loop(
-            **{**options, "clock": self.poller.clock, "poller": lambda: self.poller, "signals": False}
-        )
 
     def _failed(self, context: object, type: object, value: BaseException | None, tb: object) -> None:
         self.failures.append((context, value))
