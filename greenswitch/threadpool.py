@@ -182,6 +182,8 @@ class ThreadPool(GroupMappingMixin):
         """Calls that were submitted and whose outcome has not come back."""
         self._waiting: deque[Waiter] = deque()
         """Who wants to submit a call and found `maxsize` of them under way."""
+        self._promised = 0
+        """Places kept for those who were woken to take them and have not run since."""
         self._joining: list[Waiter] = []
 
     def __len__(self) -> int:
@@ -342,23 +344,25 @@ class ThreadPool(GroupMappingMixin):
         outcome(value, error)
 
     def _wait_for_place(self) -> None:
-        while self._under_way >= self._maxsize or self._waiting:
-            waiter = Waiter(self.hub)
-            self._waiting.append(waiter)
-            try:
-                waiter.wait()
-            except BaseException:
-                if waiter.woken:
-                    self._admit()
-                else:
-                    self._waiting.remove(waiter)
-                raise
-            if self._under_way < self._maxsize:
-                return
+        if self._under_way + self._promised < self._maxsize and not self._waiting:
+            return
+        waiter = Waiter(self.hub)
+        self._waiting.append(waiter)
+        try:
+            waiter.wait()
+        except BaseException:
+            if waiter.woken:
+                self._promised -= 1
+                self._admit()
+            else:
+                self._waiting.remove(waiter)
+            raise
+        self._promised -= 1
 
     def _admit(self) -> None:
-        """Wake as many of those who wait for a place as there are places."""
-        for _ in range(min(len(self._waiting), self._maxsize - self._under_way)):
+        """Promise the places that there are to those who wait for one, and wake them."""
+        for _ in range(min(len(self._waiting), self._maxsize - self._under_way - self._promised)):
+            self._promised += 1
             self._waiting.popleft().wake()
 
     def _report(self, func: Callable[..., Any], error: BaseException) -> None:

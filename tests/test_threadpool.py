@@ -218,6 +218,30 @@ def test_who_is_killed_while_waiting_for_a_place_takes_none(pool: ThreadPool) ->
     assert pool.map(int, "123456") == [1, 2, 3, 4, 5, 6]
 
 
+def test_places_are_given_in_the_order_of_coming(pool: ThreadPool) -> None:
+    """G10: also where several come free in one turn of the loop, while more wait than can begin."""
+    gates = [threading.Event() for _ in range(12)]
+    begun: list[int] = []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        gates[number].wait(10)
+
+    waiting = [spawn(pool.apply, work, (number,)) for number in range(12)]
+    for rank in range(0, 12, 3):
+        until(lambda rank=rank: len(begun) == rank + 3)
+        assert sorted(begun[rank:]) == [rank, rank + 1, rank + 2]
+        outcomes = len(get_hub().loop.ready)
+        for gate in gates[rank : rank + 3]:
+            gate.set()
+        # Without a turn of the loop meanwhile.
+        deadline = time.monotonic() + 10
+        while len(get_hub().loop.ready) < outcomes + 3 and time.monotonic() < deadline:
+            time.sleep(0.001)
+    joinall(waiting)
+    assert not len(pool)
+
+
 def test_idle_threads_are_given_back() -> None:
     """G10: a thread without work ends after its time, and the next call gets a new one."""
     pool = ThreadPool(2, idle_task_timeout=0.05)
