@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(floor.split())
     for floor in (
-        "_config _core _include _original _waits exceptions",
+        "_config _core _include _original _run _waits exceptions",
         "loop",
         "hub",
         "greenlets timeout",
@@ -42,8 +42,8 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         """,
         "baseserver server pywsgi backdoor",
         "monkey",
-        "compat",
         "__init__",
+        "compat",
         "__main__ bench",
     )
 )
@@ -58,6 +58,8 @@ DYNAMIC_IMPORTS: dict[tuple[str, str], str] = {
     ("hub", "_resolve"): "the monitor, which stands above the hub, is named there",
     ("bench", "find_peer"): "greenlet is measured beside us where it is installed",
     ("bench", "load"): "gevent's modules have the names of ours, and are measured beside us where they are",
+    ("compat", "__getattr__"): "gevent's modules are loaded when they are first asked for",
+    ("compat", "_find_ours"): "the packages in which modules with two names lie are not known before",
     ("compat", "create_module"): "the modules that have two names are in the table",
     ("compat", "find_distributions"): "importlib.metadata, which asks, costs more than all of compat",
 }

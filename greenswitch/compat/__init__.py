@@ -22,7 +22,8 @@ class AliasError(ImportError):
 
 def install(*names: str, force: bool = False) -> None:
     """Make later imports of the packages `names`, and of their submodules, give greenswitch in this process.
-    `python -m greenswitch compat` lists the names that there are.
+    `python -m greenswitch compat` lists the names that there are. A program that uses gevent and imports
+    greenlet too needs both names: the real greenlet's greenlets know nothing of this hub.
 
     A submodule that greenswitch lacks is a ModuleNotFoundError, even where the real package is installed;
     only the real package's tests are still found, and run on greenswitch. `__version__` and

@@ -18,9 +18,15 @@ class Alias(NamedTuple):
     version: str
     """Of the package whose interface is provided."""
     modules: Mapping[str, str]
-    """From dotted names below `name` to modules of ours: one module object under both names."""
+    """From dotted names below `name` to modules of ours that are called otherwise: one module object under
+    both names."""
     borrowed: tuple[str, ...]
     """Dotted names of the installed package's that are used as they are: its tests, nothing else."""
+    package: str | None = None
+    """The package of ours whose modules, those that there are, are found below `name` by their own names."""
+    withheld: frozenset[str] = frozenset()
+    """Dotted names in `package` that are not found so: what it has beyond the package whose place it takes.
+    Names with an underscore in front never are."""
 
 
 ALIASES: Mapping[str, Alias] = {
@@ -31,6 +37,14 @@ ALIASES: Mapping[str, Alias] = {
             version="3.5.6",
             modules={"greenlet._greenlet": "greenswitch._core"},
             borrowed=("greenlet.tests",),
+        ),
+        Alias(
+            name="gevent",
+            version="26.9.0",
+            modules={"gevent.greenlet": "greenswitch.greenlets"},
+            borrowed=("gevent.tests", "gevent.testing"),
+            package="greenswitch",
+            withheld=frozenset({"bench", "compat", "greenlets", "loop", "monkey.table"}),
         ),
     )
 }

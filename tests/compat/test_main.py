@@ -219,7 +219,7 @@ REFUSED = [
     (["run", "--patch=x", "script.py"], "run has no option --patch=x"),
     (
         ["run", "--as", "greenlet,twisted", "script.py"],
-        "greenswitch does not stand in for 'twisted', only for: greenlet",
+        "greenswitch does not stand in for 'twisted', only for: greenlet, gevent",
     ),
     (
         ["run", "--as", "greenlet", "-m", "greenlet.made_up"],
@@ -263,3 +263,7 @@ def test_version_and_table(run: Run) -> None:
     assert re.search(r"^greenlet 3\.5\.6", table.stdout, re.M)
     assert re.search(r"^  greenlet\._greenlet +greenswitch\._core$", table.stdout, re.M)
     assert re.search(r"^  greenlet\.tests +the installed greenlet's$", table.stdout, re.M)
+    assert re.search(r"^gevent 26\.9\.0", table.stdout, re.M)
+    for name, ours in [("event", "event"), ("greenlet", "greenlets"), ("resolver.thread", "resolver.thread")]:
+        assert f"\n  {'gevent.' + name:30} greenswitch.{ours}\n" in table.stdout
+    assert not re.search(r"gevent\.(_|compat|bench|greenlets|monkey\.table)", table.stdout)
