@@ -1,10 +1,10 @@
-"""Show how greenlet's own tests end on greenswitch, beside how they end on greenlet:
+"""Show how greenlet's and gevent's own tests end on greenswitch, beside how they end on those:
 
-    python tests/conformance [FILE ...]
+    python tests/conformance [greenlet | gevent] [FILE ...]
 
 "tight" are those which fail for one reason only: they expect that something leaks, and nothing does.
 
-What belongs here: the printing. What never does: judging, which the test beside this does.
+What belongs here: the printing. What never does: judging, which the tests beside this do.
 """
 
 from __future__ import annotations
@@ -12,18 +12,27 @@ from __future__ import annotations
 import sys
 from collections import Counter
 
+import expected_gevent
+import expected_greenlet
 import peers
+from peers import PEERS, Peer
+from table import names
 
 STATUSES = ("passed", "tight", "failed", "skipped")
+TABLES = {"greenlet": expected_greenlet, "gevent": expected_gevent}
 
 
-def main(chosen: list[str]) -> int:
-    chosen = chosen or peers.files()
-    if not chosen:
-        print("greenlet, whose tests these are, is not installed: pip install greenlet", file=sys.stderr)
-        return 1
-    theirs, ours = peers.run(chosen, False), peers.run(chosen, True)
-    print(f"{'':28} {'on greenlet':^35} {'on greenswitch':^35}")
+def show(peer: Peer, chosen: list[str]) -> bool:
+    """Run and print. False if there is nothing to run."""
+    if not peers.files(peer):
+        print(
+            f"{peer.name}, whose tests these are, is not installed: pip install {peer.name}", file=sys.stderr
+        )
+        return False
+    table = TABLES[peer.name]
+    chosen = chosen or sorted(table.FILES)
+    theirs, ours = peers.run(peer, chosen, False), peers.run(peer, chosen, True)
+    print(f"{'':28} {'on ' + peer.name:^35} {'on greenswitch':^35}")
     print(f"{'':28} " + "  ".join(f"{word:>7}" for word in STATUSES * 2))
     total = [0] * len(STATUSES) * 2
     for file in sorted(chosen):
@@ -35,15 +44,32 @@ def main(chosen: list[str]) -> int:
         total = [before + more for before, more in zip(total, row, strict=True)]
         print(f"{file:28} " + "  ".join(f"{number:7}" for number in row))
     print(f"{'':28} " + "  ".join(f"{number:7}" for number in total))
+    both = alike = 0
     for file in sorted(chosen):
+        reasons = names(table.FAILED, file, sys.version_info[:2])
         for test in sorted(theirs[file].keys() | ours[file].keys()):
             there, here = theirs[file].get(test), ours[file].get(test)
+            both += there is not None and there.status == "passed"
+            alike += None not in (there, here) and there.status == "passed" == here.status  # type: ignore[union-attr]
             if there is None or here is None or there.status != here.status or here.status == "failed":
-                print(f"\n{test}\n  on greenlet: {there.status if there else 'missing'}", end="")
+                print(f"\n{test}\n  on {peer.name}: {there.status if there else 'missing'}", end="")
                 print(f"; on greenswitch: {here.status if here else 'missing'}")
-                if here is not None and here.text:
+                if test in reasons:
+                    print(f"  known: {reasons[test]}")
+                elif here is not None and here.text:
                     print("    " + here.text.strip().replace("\n", "\n    "))
-    return 0
+    print(f"\nof {both} tests that pass on {peer.name}, {alike} pass on greenswitch")
+    return True
+
+
+def main(words: list[str]) -> int:
+    if words and words[0] in PEERS:
+        return 0 if show(PEERS[words[0]], words[1:]) else 1
+    if words:
+        print(f"which tests: {' or '.join(PEERS)}?", file=sys.stderr)
+        return 2
+    shown = [show(peer, []) for peer in PEERS.values()]
+    return 0 if all(shown) else 1
 
 
 if __name__ == "__main__":

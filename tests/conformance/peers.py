@@ -1,7 +1,8 @@
-"""The tests that greenlet installs with itself: running them, on greenlet or on greenswitch.
+"""The tests that greenlet and gevent install with themselves: running them, on those or on greenswitch.
 
 What belongs here: processes, time limits, reading what `record` has written. What never does: which outcome
-is expected (`expected`), and any of their code: it is run from where it is installed.
+is expected (`expected_greenlet`, `expected_gevent`), and any of their code: it is run from where it is
+installed.
 """
 
 from __future__ import annotations
@@ -18,15 +19,52 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+import expected_gevent
+
 HERE = Path(__file__).resolve().parent
 SITE = HERE / "site"
 TIME_LIMIT = 300.0
-# Started first: the others fill the time that these take.
-SLOW = ("test_leaks", "test_interpreter_shutdown", "test_greenlet")
-
 
 # How greenlet's tests say that one which they mark as leaking did not leak.
 NO_LEAK = "to leak but it did not"
+
+
+class Peer(NamedTuple):
+    """A package with tests of its own."""
+
+    name: str
+    files: str
+    """What its modules with tests are called."""
+    aliases: str
+    """The names that greenswitch has to take, as `--as` wants them."""
+    slow: tuple[str, ...]
+    """Modules that are started first: the others fill the time that these take."""
+    hanging: tuple[str, ...]
+    """Tests that are never run, as `file.Class.test`."""
+    variables: tuple[str, ...]
+    """How the environment variables begin that change what its tests do."""
+
+
+# What the tests know a continuous integration by: they leave out more there, and take more time for granted.
+CI = ("GITHUB_", "TRAVIS", "APPVEYOR")
+
+GREENLET = Peer(
+    name="greenlet",
+    files="test_*.py",
+    aliases="greenlet",
+    hanging=(),
+    slow=("test_leaks", "test_interpreter_shutdown", "test_greenlet"),
+    variables=("GREENLET_", *CI),
+)
+GEVENT = Peer(
+    name="gevent",
+    files="test__*.py",
+    aliases="greenlet,gevent",
+    hanging=tuple(f"{row.file}.{test}" for row in expected_gevent.HANGING for test in row.tests.split()),
+    slow=("test__pool", "test__threadpool", "test__semaphore"),
+    variables=("GEVENT", "GREENSWITCH_", "PYTHONWARNINGS", *CI),
+)
+PEERS = {peer.name: peer for peer in (GREENLET, GEVENT)}
 
 
 class Ended(NamedTuple):
@@ -41,18 +79,17 @@ Results = dict[str, Ended]
 """By a test's name within the package of tests: `test_gc.TestGC.test_circular_greenlet`."""
 
 
-def files() -> list[str]:
-    """The names of the modules with tests that the installed greenlet has; none without a greenlet."""
-    spec = find_spec("greenlet")
+def files(peer: Peer) -> list[str]:
+    """The names of the modules with tests that the installed peer has; none without a peer."""
+    spec = find_spec(peer.name)
     folders = [] if spec is None else spec.submodule_search_locations or []
-    return sorted(path.stem for folder in folders for path in Path(folder, "tests").glob("test_*.py"))
+    return sorted(path.stem for folder in folders for path in Path(folder, "tests").glob(peer.files))
 
 
-def environment(on_greenswitch: bool, leaks: bool = True) -> dict[str, str]:
-    """What the tests run with: nothing that greenlet's tests know a continuous integration by, because they
-    leave out more there; and on greenswitch all child processes are to find it too."""
-    known = ("GREENLET_", "GITHUB_", "TRAVIS", "APPVEYOR")
-    cleaned = {name: value for name, value in os.environ.items() if not name.startswith(known)}
+def environment(peer: Peer, on_greenswitch: bool, leaks: bool = True) -> dict[str, str]:
+    """What the tests run with: nothing of this environment that would change what they do; and on greenswitch
+    all child processes are to find it too."""
+    cleaned = {name: value for name, value in os.environ.items() if not name.startswith(peer.variables)}
     if not leaks:
         cleaned["GREENLET_SKIP_LEAKCHECKS"] = "1"
     if on_greenswitch:
@@ -60,22 +97,25 @@ def environment(on_greenswitch: bool, leaks: bool = True) -> dict[str, str]:
     return cleaned
 
 
-def command(on_greenswitch: bool, *program: str) -> list[str]:
+def command(peer: Peer, on_greenswitch: bool, *program: str) -> list[str]:
     """The command that runs a script or `-m module`, with its arguments."""
-    through = ["-m", "greenswitch", "run", "--as", "greenlet"] if on_greenswitch else []
+    through = ["-m", "greenswitch", "run", "--as", peer.aliases] if on_greenswitch else []
     return [sys.executable, *through, *program]
 
 
-def run_file(file: str, on_greenswitch: bool, leaks: bool = True) -> Results:
+def run_file(peer: Peer, file: str, on_greenswitch: bool, leaks: bool = True) -> Results:
     """Run one module of tests - or one test, by its name - in a process of its own, for at most TIME_LIMIT
     seconds. A test during which the process ended has failed, and those after it are missing. Without
     `leaks` the tests are not run again and again to see whether they leak."""
+    package = f"{peer.name}.tests."
+    left_out = [package + test for test in peer.hanging]
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder, "record")
         process = subprocess.Popen(
-            command(on_greenswitch, str(HERE / "record.py"), f"greenlet.tests.{file}", str(record)),
-            env=environment(on_greenswitch, leaks),
+            command(peer, on_greenswitch, str(HERE / "record.py"), package + file, str(record), *left_out),
+            env=environment(peer, on_greenswitch, leaks),
             cwd=folder,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -93,19 +133,20 @@ def run_file(file: str, on_greenswitch: bool, leaks: bool = True) -> Results:
     results: Results = {}
     for line in lines:
         test, status, text = json.loads(line)
-        name = test.removeprefix("greenlet.tests.")
+        name = test.removeprefix(package)
         if status == "started":
             status, text = "failed", f"{end}\n{output}"
         elif status == "failed" and NO_LEAK in text.splitlines()[-1]:
             status = "tight"
         results[name] = Ended(status, text)
     if process.returncode != 0:
-        results.setdefault(f"{file}: the process", Ended("failed", f"{end}\n{output}"))
+        results.setdefault(f"{file}.process", Ended("failed", f"{end}\n{output}"))
     return results
 
 
-def run(chosen: Iterable[str], on_greenswitch: bool) -> dict[str, Results]:
+def run(peer: Peer, chosen: Iterable[str], on_greenswitch: bool) -> dict[str, Results]:
     """Run modules of tests, as many at a time as there are cores."""
-    ordered = sorted(chosen, key=lambda file: (file not in SLOW, file))
+    ordered = sorted(chosen, key=lambda file: (file not in peer.slow, file))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        return dict(zip(ordered, pool.map(lambda file: run_file(file, on_greenswitch), ordered), strict=True))
+        ended = pool.map(lambda file: run_file(peer, file, on_greenswitch), ordered)
+        return dict(zip(ordered, ended, strict=True))

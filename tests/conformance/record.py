@@ -1,4 +1,5 @@
-"""Run the tests of one module and write down how each one ended: `record.py MODULE FILE`.
+"""Run the tests of one module and write down how each one ended: `record.py MODULE FILE [TEST ...]`. The
+tests named are left out.
 
 What belongs here: what runs in the process that is tested, which may end at any moment, so every line is
 written at once. What never does: imports beyond the standard library's, and judging the results (`expected`).
@@ -7,8 +8,10 @@ written at once. What never does: imports beyond the standard library's, and jud
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 import unittest
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 
@@ -48,9 +51,36 @@ class Recorder(unittest.TestResult):
         self.write(test, "failed", "passed, and is marked as one that fails")
 
 
-def main(module: str, path: str) -> None:
+class Script(unittest.TestCase):
+    """The one test of a module that has none: it does its work when it is run."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__("run_script")
+        self.module = module
+
+    def id(self) -> str:
+        return f"{self.module}.script"
+
+    def run_script(self) -> None:
+        runpy.run_module(self.module, run_name="__main__", alter_sys=True)
+
+
+def each(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from each(test)
+        else:
+            yield test
+
+
+def main(module: str, path: str, *left_out: str) -> None:
+    del sys.argv[1:]
     with open(path, "w", encoding="utf-8") as file:
         tests = unittest.defaultTestLoader.loadTestsFromName(module)
+        if tests.countTestCases() == 0:
+            tests.addTest(Script(module))
+        if left_out:
+            tests = unittest.TestSuite(test for test in each(tests) if test.id() not in left_out)
         tests.run(Recorder(file))
 
 

@@ -1,5 +1,5 @@
 """greenlet's own tests, run on greenswitch under the name `greenlet` (spec D2): what must pass passes, and
-what does not is in the table `expected`, with the reason.
+what does not is in the table `expected_greenlet`, with the reason.
 
 What belongs here: the comparison with the table, and proof that it is greenswitch which is tested. What never
 does: how the tests are run (`peers`).
@@ -13,9 +13,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import expected
+import expected_greenlet as expected
 import peers
 import pytest
+from peers import GREENLET
+from table import names
 
 VERSION = sys.version_info[:2]
 NEEDED = ("greenlet", "objgraph", "psutil")
@@ -27,16 +29,16 @@ pytestmark = [
     pytest.mark.skipif(installed not in (None, "3.5.6"), reason="the table is for greenlet 3.5.6's tests"),
 ]
 
-TIGHT = [test for file in expected.FILES for test in expected.names(expected.TIGHT, file, VERSION)]
+TIGHT = [test for file in expected.FILES for test in names(expected.TIGHT, file, VERSION)]
 
 
 @pytest.fixture(scope="module")
 def all_results() -> dict[str, peers.Results]:
-    return peers.run(expected.FILES, True)
+    return peers.run(GREENLET, expected.FILES, True)
 
 
 def test_the_table_has_all_files() -> None:
-    assert sorted(peers.files()) == sorted([*expected.FILES, *expected.LEFT_OUT])
+    assert sorted(peers.files(GREENLET)) == sorted([*expected.FILES, *expected.LEFT_OUT])
 
 
 @pytest.mark.parametrize("file", expected.FILES)
@@ -44,7 +46,7 @@ def test_file(all_results: dict[str, peers.Results], file: str) -> None:
     results = all_results[file]
     unexpected = []
     tables = {"failed": expected.FAILED, "skipped": expected.SKIPPED, "tight": expected.TIGHT}
-    allowed = {status: expected.names(rows, file, VERSION) for status, rows in tables.items()}
+    allowed = {status: names(rows, file, VERSION) for status, rows in tables.items()}
     for test, ended in results.items():
         if ended.status != "passed" and test not in allowed[ended.status]:
             unexpected.append(f"{test} {ended.status}: {ended.text}")
@@ -60,9 +62,8 @@ def test_file(all_results: dict[str, peers.Results], file: str) -> None:
 @pytest.mark.parametrize("test", TIGHT)
 def test_without_asking_for_the_leak(test: str) -> None:
     """What these tests do besides leaking works."""
-    assert {name: ended.status for name, ended in peers.run_file(test, True, leaks=False).items()} == {
-        test: "passed"
-    }
+    results = peers.run_file(GREENLET, test, True, leaks=False)
+    assert {name: ended.status for name, ended in results.items()} == {test: "passed"}
 
 
 def test_enough_of_them_pass(all_results: dict[str, peers.Results]) -> None:
@@ -86,7 +87,7 @@ def test_c_api_refuses_while_finalising_where_a_thread_has_greenlets(tmp_path: P
     )
     for on_greenswitch in (False, True):
         outcome = subprocess.run(
-            peers.command(on_greenswitch, str(script)),
+            peers.command(GREENLET, on_greenswitch, str(script)),
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -98,7 +99,9 @@ def test_c_api_refuses_while_finalising_where_a_thread_has_greenlets(tmp_path: P
 def test_unittest_from_the_command_line(tmp_path: Path) -> None:
     """The documented command."""
     outcome = subprocess.run(
-        peers.command(True, "-m", "unittest", "greenlet.tests.test_weakref", "greenlet.tests.test_throw"),
+        peers.command(
+            GREENLET, True, "-m", "unittest", "greenlet.tests.test_weakref", "greenlet.tests.test_throw"
+        ),
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -124,8 +127,8 @@ def test_children_of_the_tests_run_on_the_same(tmp_path: Path, on_greenswitch: b
         encoding="utf-8",
     )
     outcome = subprocess.run(
-        peers.command(on_greenswitch, str(parent)),
-        env=peers.environment(on_greenswitch),
+        peers.command(GREENLET, on_greenswitch, str(parent)),
+        env=peers.environment(GREENLET, on_greenswitch),
         cwd=tmp_path,
         capture_output=True,
         text=True,

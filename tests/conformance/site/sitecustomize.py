@@ -1,9 +1,37 @@
 """Executed by every interpreter that starts with this folder on its PYTHONPATH: makes greenswitch stand in.
 
-What belongs here: the one call, so that the processes which a peer's tests start test greenswitch as well.
-What never does: anything else, since it runs before every program.
+What belongs here: taking the names, so that the processes which a peer's tests start test greenswitch as
+well; finding the private modules that only gevent's tests need (`stand_ins`). What never does: anything else,
+since it runs before every program.
 """
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
 
 from greenswitch import compat
 
-compat.install("greenlet")
+STAND_INS = Path(__file__).resolve().parents[1] / "stand_ins" / "gevent"
+
+
+class StandIns:
+    """Finds gevent's private modules in their folder. What its package of test tools wants of public modules
+    is put there by one of them, which is imported before that package."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname == "gevent.testing":
+            import_module("gevent._additions")
+        if not fullname.startswith("gevent._"):
+            return None
+        return PathFinder.find_spec(fullname, [str(STAND_INS)] if fullname.count(".") == 1 else path)
+
+
+compat.install("greenlet", "gevent")
+sys.meta_path.insert(0, StandIns())

@@ -6,23 +6,7 @@ reason. What never does: running them. `python tests/conformance` shows how they
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-ALL = (3, 10), (4, 0)
-
-
-class Row(NamedTuple):
-    """Tests that end otherwise than by passing."""
-
-    file: str
-    tests: str
-    """Their names within the file, separated by spaces."""
-    reason: str
-    since: tuple[int, int] = ALL[0]
-    """The first CPython version that the row is for."""
-    before: tuple[int, int] = ALL[1]
-    """The first one after that that it is not for."""
-
+from table import Row
 
 FILES = {
     "test_contextvars": 9,
@@ -113,13 +97,3 @@ SKIPPED = (
     ),
 )
 """Tests that greenlet's package itself skips."""
-
-
-def names(rows: tuple[Row, ...], file: str, version: tuple[int, int]) -> dict[str, str]:
-    """The tests of a file that rows name for a CPython version, each with the reason."""
-    return {
-        f"{file}.{test}": row.reason
-        for row in rows
-        if row.file == file and row.since <= version < row.before
-        for test in row.tests.split()
-    }

@@ -1,0 +1,318 @@
+"""How gevent 26.9.0's own tests end on greenswitch, as data.
+
+What belongs here: the number of tests in each file, and for each test that does not pass a row with the
+reason. What never does: running them. `python tests/conformance gevent` shows how they end now.
+"""
+
+from __future__ import annotations
+
+from table import Row
+
+FILES = {
+    "test__GreenletExit": 1,
+    "test__api": 8,
+    "test__api_timeout": 5,
+    "test__contextvars": 18,
+    "test__core": 21,
+    "test__core_async": 1,
+    "test__core_callback": 1,
+    "test__core_fork": 1,
+    "test__core_loop_run": 1,
+    "test__core_stat": 3,
+    "test__core_timer": 4,
+    "test__core_watcher": 6,
+    "test__destroy": 2,
+    "test__destroy_default_loop": 2,
+    "test__event": 46,
+    "test__events": 4,
+    "test__exc_info": 2,
+    "test__greenlet": 107,
+    "test__greenletset": 9,
+    "test__hub": 18,
+    "test__hub_join": 3,
+    "test__hub_join_timeout": 12,
+    "test__import_wait": 1,
+    "test__issue112": 1,
+    "test__issue1864": 1,
+    "test__issue2013": 3,
+    "test__issue230": 1,
+    "test__issue330": 4,
+    "test__issue467": 1,
+    "test__issue607": 3,
+    "test__issue639": 1,
+    "test__issues461_471": 1,
+    "test__iwait": 3,
+    "test__joinall": 1,
+    "test__local": 21,
+    "test__lock": 6,
+    "test__loop_callback": 1,
+    "test__monkey_queue": 14,
+    "test__nondefaultloop": 1,
+    "test__order": 5,
+    "test__pool": 132,
+    "test__queue": 100,
+    "test__real_greenlet": 1,
+    "test__refcount_core": 1,
+    "test__semaphore": 19,
+    "test__sleep0": 1,
+    "test__systemerror": 10,
+    "test__threadpool": 94,
+    "test__timeout": 11,
+    "test__util": 10,
+}
+"""How many tests each file has, on every CPython version, without those that are not run."""
+
+_NOT_IN_MEMORY = """
+    test__ares_host_result test__ares_timeout test__backdoor test__example_echoserver
+    test__example_portforwarder test__example_udp_client test__example_udp_server test__example_webproxy
+    test__example_wsgiserver test__example_wsgiserver_ssl test__fileobject test__getaddrinfo_import
+    test__greenio test__greenness test__issue1686 test__issue6 test__issue600 test__makefile_ref test__os
+    test__pywsgi test__refcount test__resolver_dnspython test__select test__selectors test__server
+    test__server_pywsgi test__signal test__socket test__socket_close test__socket_dns test__socket_dns6
+    test__socket_errors test__socket_ex test__socket_send_memoryview test__socket_ssl test__socket_timeout
+    test__socketpair test__ssl test__subprocess test__subprocess_interrupted test__subprocess_poll
+"""
+_PATCHED = """
+    test___monkey_patching test__import_blocking_in_greenlet test__issue_728 test__monkey
+    test__monkey_builtins_future test__monkey_fork_atomic test__monkey_futures_thread_fork
+    test__monkey_hub_in_thread test__monkey_logging test__monkey_module_run test__monkey_multiple_imports
+    test__monkey_select test__monkey_selectors test__monkey_sigchld test__monkey_sigchld_2
+    test__monkey_sigchld_3 test__monkey_sigchld_wakeup_fd test__monkey_ssl_warning test__monkey_ssl_warning2
+    test__monkey_ssl_warning3 test__thread test__threading test__threading_2 test__threading_before_monkey
+    test__threading_fork_from_dummy test__threading_holding_lock_while_monkey
+    test__threading_monkey_in_thread test__threading_native_before_monkey test__threading_no_monkey
+    test__threading_patched_local test__threading_shutdown_atexit test__threading_vs_settrace
+    test__threadpool_executor_patched
+"""
+
+LEFT_OUT = {
+    **dict.fromkeys(_NOT_IN_MEMORY.split(), "about descriptors, processes and servers"),
+    **dict.fromkeys(_PATCHED.split(), "about the standard library's modules when they are patched"),
+    "test___config": "about the classes that gevent's settings are made of",
+    "test___ident": "about a class that gevent keeps its greenlets' numbers in",
+    "test___monitor": "about the inside of gevent's monitor, with its clock and its threads replaced",
+    "test__all__": "walks through the files of gevent's package",
+    "test__close_backend_fd": "closes the descriptors of libev's backends",
+    "test__compat": "about gevent's private module for differences between Python versions",
+    "test__doctests": "walks through the files of gevent's package",
+    "test__environ": "asks that GEVENT_BACKEND chooses libev's backend",
+    "test__examples": "runs the files of gevent's source distribution",
+    "test__execmodules": "walks through the files of gevent's package",
+    "test__memleak": "about gevent's own measuring of leaks",
+}
+
+_CYTHON = "asks whether gevent's module is a compiled one"
+_PRIVATE = "takes hold of private names of gevent's"
+_NO_HUB = "wants that a lock belongs to the hub that uses it first; here it belongs to none"
+
+FAILED = (
+    Row(
+        "test__api_timeout",
+        "Test.test_sleep_calls_update_now Test.test_timeout_calls_update_now",
+        "counts calls of loop.update_now(), which nothing here has to call",
+    ),
+    Row(
+        "test__core",
+        "TestLibevCext.test_EVENTS TestLibevCext.test_events_conversion TestLibevCext.test_flags_conversion"
+        " TestLibevCext.test_get_version TestLibevCext.test_io",
+        "about names in the module of libev's loop",
+    ),
+    Row("test__core_stat", "TestCoreStat.test_watcher_basics", _PRIVATE),
+    Row(
+        "test__event",
+        "TestAsyncResultCrossThread.test_cross_thread_callback_can_run_before_scheduling_returns"
+        " TestEventCrossThread.test_cross_thread_callback_can_run_before_scheduling_returns",
+        "replaces the hub's loop to see run_callback_threadsafe() called; links go another way here",
+    ),
+    Row(
+        "test__event",
+        "TestEventBasics.test_wait_while_notifying",
+        "wants that wait() of a set event waits while others are being woken; here it returns at once",
+    ),
+    Row(
+        "test__events",
+        "TestEvents.test_is_zope TestImplements.test_event_loop_blocked TestImplements.test_mem_decreased"
+        " TestImplements.test_mem_threshold",
+        "wants zope.event and zope.interface, and greenswitch needs no other package",
+    ),
+    Row("test__greenlet", "TestBasic.test_minimal_ident_parent_not_hub", "wants Cython's error messages"),
+    Row(
+        "test__greenlet",
+        "TestBasic.test_spawn_non_callable",
+        "wants a TypeError of spawn_later() without a function; a Greenlet without one does nothing",
+    ),
+    Row(
+        "test__greenlet",
+        "TestBasic.test_tree_locals",
+        "wants that what spawn_raw() makes is tracked; here it is a plain greenlet",
+    ),
+    Row("test__greenlet", "TestCExt.test_c_extension", _CYTHON),
+    Row("test__greenlet", "TestStuff.test_minimal_id", "wants that a hub has a minimal_ident"),
+    Row(
+        "test__hub",
+        "TestHandleError.test_exception_in_custom_handle_error_does_not_crash",
+        "replaces handle_error by one that fails; here the failure reaches the main greenlet",
+    ),
+    Row(
+        "test__hub",
+        "TestPeriodicMonitoringThread.test_blocking_this_thread",
+        "counts the monitor's functions, with one for memory only where psutil is; here there is always one",
+    ),
+    Row(
+        "test__hub",
+        "TestPeriodicMonitoringThread.test_blocking_threadpool_thread_multi_greenlet"
+        " TestPeriodicMonitoringThread.test_blocking_threadpool_thread_one_greenlet"
+        " TestPeriodicMonitoringThread.test_blocking_threadpool_thread_task_queue",
+        "wants that a hub has no monitor before it runs; here it has one when it is made",
+    ),
+    Row(
+        "test__issue467",
+        "Test.test",
+        "wants that iwait() yields what is ready before anybody else runs",
+    ),
+    Row(
+        "test__iwait",
+        "Testiwait.test_iwait_nogarbage",
+        "wants that a link to a ready semaphore is not called before the second turn",
+    ),
+    Row("test__local", "TestCExt.test_c_extension", _CYTHON),
+    Row(
+        "test__local",
+        "TestGeventLocal.test_copy TestGeventLocal.test_copy_no_subclass",
+        "copies a local; here it is the standard library's kind, which cannot be copied",
+    ),
+    Row("test__local", "TestGeventLocal.test_local_dicts_for_greenlet", _PRIVATE),
+    Row(
+        "test__lock",
+        "TestRLockMultiThread.test_dueling_threads TestRLockMultiThread.test_dueling_threads_timeout"
+        " TestRLockMultiThread.test_dueling_threads_with_hub",
+        _NO_HUB,
+    ),
+    Row(
+        "test__monkey_queue",
+        "FailingQueueTest.test_failing_queue",
+        "wants that put() calls _put() of a subclass also where somebody waits for an item",
+    ),
+    Row(
+        "test__pool",
+        "TestPool.test_imap_unordered_bounded_queue TestPool10.test_imap_unordered_bounded_queue"
+        " TestPool2.test_imap_unordered_bounded_queue TestPool3.test_imap_unordered_bounded_queue"
+        " TestPoolUnlimit.test_imap_unordered_bounded_queue",
+        "looks at the queue inside of what imap_unordered() gives",
+    ),
+    Row(
+        "test__queue",
+        "TestChannel.test_subscript TestLifoQueue.test_subscript TestPriorityQueue.test_subscript"
+        " TestQueue.test_subscript TestSimpleQueue.test_subscript",
+        "wants that Queue[int] is a types.GenericAlias; here it is typing's, which does the same",
+    ),
+    Row(
+        "test__semaphore",
+        "TestBoundedSemaphoreMultiThread.test_dueling_threads"
+        " TestBoundedSemaphoreMultiThread.test_dueling_threads_timeout"
+        " TestBoundedSemaphoreMultiThread.test_dueling_threads_with_hub"
+        " TestSemaphoreMultiThread.test_dueling_threads TestSemaphoreMultiThread.test_dueling_threads_timeout"
+        " TestSemaphoreMultiThread.test_dueling_threads_with_hub",
+        _NO_HUB,
+    ),
+    Row("test__semaphore", "TestCExt.test_c_extension", _CYTHON),
+    Row(
+        "test__systemerror",
+        "TestCallback.test_keyboard_interrupt_stderr_patched"
+        " TestSpawn.test_keyboard_interrupt_stderr_patched",
+        "calls monkey.patch_sys()",
+    ),
+    Row(
+        "test__threadpool",
+        "TestBeforeRunTaskFailure.test_audit_hook_rejection_does_not_hang"
+        " TestBeforeRunTaskFailure.test_caller_gets_exception_and_slot_is_released"
+        " TestBeforeRunTaskFailure.test_queued_task_runs_after_all_workers_fail"
+        " TestPool.test_greenlet_class TestPool10.test_greenlet_class TestPool2.test_greenlet_class"
+        " TestPool3.test_greenlet_class"
+        " TestWorkerProfileAndTrace.test_get_profile TestWorkerProfileAndTrace.test_get_trace"
+        " TestWorkerProfileAndTrace.test_hooks_set_by_task_are_cleared"
+        " TestWorkerProfileAndTrace.test_profile_called_in_task"
+        " TestWorkerProfileAndTrace.test_setters_not_called_without_hooks"
+        " TestWorkerProfileAndTrace.test_trace_called_in_task",
+        _PRIVATE,
+    ),
+    Row(
+        "test__threadpool",
+        "TestSpawn.test_basics",
+        "wants that a pool takes one task more than it has threads",
+    ),
+    Row(
+        "test__threadpool",
+        "TestTPE.test_future_wait_gevent_function",
+        "calls unlink() of a future",
+    ),
+    Row(
+        "test__threadpool",
+        "TestTPE.test_future_wait_module_function",
+        "wants that concurrent.futures.wait() fails with futures of the pool; here it works",
+    ),
+    Row("test__threadpool", "TestThreadResult.test_exception_in_on_async_doesnt_crash", _PRIVATE),
+    Row(
+        "test__util",
+        "TestAssertSwitches.test_nested TestAssertSwitches.test_time_sleep"
+        " TestFuncs.test_clear_stack_frames TestTree.test_forest_fake_parent TestTree.test_tree",
+        "compares texts and private attributes that are not gevent's here",
+    ),
+)
+"""Tests that fail, and have to: one that passes has to leave this table."""
+
+EITHER = (
+    Row(
+        "test__core_timer",
+        "TestTimerResolution.test_resolution",
+        "wants that one turn of a loop with a closed socket reaches a timer; fails on gevent too",
+    ),
+    Row(
+        "test__event",
+        "TestEvent_SetThenClear1000.test",
+        "wants that 1,000 greenlets start within a millisecond",
+    ),
+    Row(
+        "test__local",
+        "TestGeventLocal.test_locals_collected_when_greenlet_dead_but_still_referenced",
+        "wants that native threads have ended when they were just started",
+    ),
+)
+"""Tests that pass or fail by what the machine is doing besides."""
+
+HANGING = (
+    Row(
+        "test__lock",
+        "TestLockReinitAfterFork.test_it",
+        "starts a program that waits for ever where threading's locks are not patched",
+    ),
+)
+"""Tests that are not run."""
+
+SKIPPED = (
+    Row(
+        "test__core",
+        "TestLibevCffi.test_EVENTS TestLibevCffi.test_events_conversion TestLibevCffi.test_flags_conversion"
+        " TestLibevCffi.test_get_version TestLibevCffi.test_io TestLibevCffi.test_signal_constructor"
+        " TestLibevCffi.test_timer_constructor TestLibuvCffi.test_EVENTS TestLibuvCffi.test_events_conversion"
+        " TestLibuvCffi.test_get_version TestLibuvCffi.test_io TestLibuvCffi.test_io_multiplex_events"
+        " TestLibuvCffi.test_signal_constructor TestLibuvCffi.test_timer_constructor",
+        "for loops that are made with cffi",
+    ),
+    Row(
+        "test__greenlet",
+        "TestBasic.test_getframe_value_error TestPure.test_pure",
+        "for a gevent without its compiled modules",
+    ),
+    Row("test__issue112", "Test.test", "for Python 2"),
+    Row("test__local", "TestPure.test_extension", "for a gevent without its compiled modules"),
+    Row(
+        "test__queue",
+        "TestChannel.test_init_and_bottleneck_methods"
+        " TestGetInterruptSimpleQueue.test_outer_timeout_is_not_lost"
+        " TestGetInterruptSimpleQueue.test_raises_timeout_Timeout"
+        " TestGetInterruptSimpleQueue.test_raises_timeout_Timeout_exc_customized",
+        "of a class that the test is not about",
+    ),
+)
+"""Tests that gevent's package itself skips, on gevent too."""

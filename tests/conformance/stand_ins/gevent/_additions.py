@@ -1,0 +1,36 @@
+"""Names that gevent's package of test tools expects in modules of gevent which are greenswitch's own here.
+
+What belongs here: putting them there; this is imported before that package. What never does: anything that
+greenswitch itself needs.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from gevent._hub_local import set_default_hub_class  # type: ignore[attr-defined]
+
+from greenswitch import hub, monkey
+
+__all__ = ["is_anything_patched", "normalize_exception"]
+
+
+def normalize_exception(
+    self: hub.Hub, kind: Any, value: Any, traceback: TracebackType | None
+) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    """An exception's class, the exception, its traceback: of what was given to `handle_error`."""
+    if not isinstance(value, BaseException):
+        value = kind(value) if value is not None else kind()
+    return type(value), value, traceback
+
+
+def is_anything_patched() -> bool:
+    """Was any name of the standard library replaced?"""
+    return bool(monkey.saved)
+
+
+# All tests run on a hub of a class of the tools' own, which prints less and calls this method.
+setattr(hub, "set_default_hub_class", set_default_hub_class)
+setattr(hub.Hub, "_normalize_exception", normalize_exception)
+setattr(monkey, "is_anything_patched", is_anything_patched)

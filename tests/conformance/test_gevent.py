@@ -1,0 +1,99 @@
+"""gevent's own tests about what needs no descriptor, run on greenswitch under the name `gevent` (spec D3):
+what must pass passes, and what does not is in the table `expected_gevent`, with the reason.
+
+What belongs here: the comparison with the table, and proof that it is greenswitch which is tested. What never
+does: how the tests are run (`peers`).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import expected_gevent as expected
+import peers
+import pytest
+from peers import GEVENT
+from table import names
+
+VERSION = sys.version_info[:2]
+NEEDED = ("gevent", "greenlet", "psutil", "zope.interface")
+missing = [name for name in NEEDED if importlib.util.find_spec(name.partition(".")[0]) is None]
+installed = None if "gevent" in missing else importlib.metadata.version("gevent")
+
+pytestmark = [
+    pytest.mark.skipif(bool(missing), reason=f"not installed, so gevent's tests cannot run: {missing}"),
+    pytest.mark.skipif(installed not in (None, "26.9.0"), reason="the table is for gevent 26.9.0's tests"),
+]
+
+TABLES = {"failed": expected.FAILED, "skipped": expected.SKIPPED}
+
+
+@pytest.fixture(scope="module")
+def all_results() -> dict[str, peers.Results]:
+    """How they end. One that fails against the table is run again by itself: many of them are given times
+    that a machine which runs others beside them may not keep."""
+    results = peers.run(GEVENT, expected.FILES, True)
+    for file, ended in results.items():
+        failed = [test for test, end in ended.items() if end.status == "failed"]
+        for test in set(failed) - names(expected.FAILED, file, VERSION).keys():
+            ended.update(peers.run_file(GEVENT, test, True))
+    return results
+
+
+def test_the_table_has_all_files() -> None:
+    assert sorted(peers.files(GEVENT)) == sorted([*expected.FILES, *expected.LEFT_OUT])
+
+
+@pytest.mark.parametrize("file", expected.FILES)
+def test_file(all_results: dict[str, peers.Results], file: str) -> None:
+    results = all_results[file]
+    allowed = {status: names(rows, file, VERSION) for status, rows in TABLES.items()}
+    either = names(expected.EITHER, file, VERSION)
+    unexpected = []
+    for test, ended in results.items():
+        if test in either:
+            continue
+        if ended.status != "passed" and test not in allowed[ended.status]:
+            unexpected.append(f"{test} {ended.status}: {ended.text}")
+        elif ended.status == "passed" and test in allowed["failed"]:
+            unexpected.append(f"{test} passed: its row is to go")
+    named = {test for tests in (*allowed.values(), either) for test in tests}
+    unexpected += [f"{test} is in the table and not in the file" for test in named - results.keys()]
+    if len(results) != expected.FILES[file]:
+        unexpected.append(f"{len(results)} tests ran and the table has {expected.FILES[file]}")
+    assert not unexpected, "\n\n".join(unexpected)
+
+
+def test_enough_of_them_pass(all_results: dict[str, peers.Results]) -> None:
+    """So that the table of failures cannot grow without anybody noticing. What gevent itself skips does not
+    count."""
+    statuses = [ended.status for results in all_results.values() for ended in results.values()]
+    ran = len(statuses) - statuses.count("skipped") + len(GEVENT.hanging)
+    assert statuses.count("passed") / ran >= 0.85
+
+
+@pytest.mark.parametrize("on_greenswitch", [True, False])
+def test_children_of_the_tests_run_on_the_same(tmp_path: Path, on_greenswitch: bool) -> None:
+    """Some of gevent's tests look at what a child process says, and gevent's test tools start some."""
+    parent = tmp_path / "parent.py"
+    parent.write_text(
+        "import gevent, subprocess, sys\nimport gevent.testing\n"
+        "print(gevent.get_hub.__module__)\n"
+        "program = 'import gevent; print(gevent.get_hub.__module__)'\n"
+        "print(subprocess.check_output([sys.executable, '-c', program], text=True), end='')\n",
+        encoding="utf-8",
+    )
+    outcome = subprocess.run(
+        peers.command(GEVENT, on_greenswitch, str(parent)),
+        env=peers.environment(GEVENT, on_greenswitch),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    home = "greenswitch.hub" if on_greenswitch else "gevent._gevent_c_hub_local"
+    assert outcome.stdout == f"{home}\n" * 2, outcome
