@@ -139,16 +139,14 @@ class AsyncResult(_Happening, Generic[_T]):
     ) -> None:
         """Keep `exception`, with the traceback of `exc_info`, and wake everybody who waits. Does not
         block."""
-        self._trace = exc_info[2] if exc_info else None
+        self._trace = exc_info[2] if exc_info else exception.__traceback__
         self._error = exception
         self._happens()
 
     def _raise_exception(self) -> None:
-        error = self._error
-        if error is not None:
-            if self._trace is not None:
-                error = error.with_traceback(self._trace)
-            raise error
+        if self._error is not None:
+            # As it was set: raised again and again, it would gather the frames of everybody who asked.
+            raise self._error.with_traceback(self._trace)
 
     def get(self, block: bool = True, timeout: float | None = None) -> _T:
         """Wait for the value and return it, or raise the exception. Raises Timeout after `timeout` seconds,
