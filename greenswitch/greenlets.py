@@ -121,6 +121,7 @@ class Greenlet(greenlet):
         "_spawner",
         "_start",
         "_target",
+        "_trace",
         "_tree_locals",
         "args",
         "kwargs",
@@ -315,6 +316,7 @@ class Greenlet(greenlet):
             self._finish()
             return
         self._describe()
+        self._trace = error.__traceback__
         self._error = error
         self._finish()
         get_hub().handle_error(self, type(error), error, error.__traceback__)
@@ -373,11 +375,12 @@ class Greenlet(greenlet):
     def exc_info(self) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:
         """Class, exception and traceback of what it failed with, or None."""
         error = self._error
-        return None if error is None else (type(error), error, error.__traceback__)
+        return None if error is None else (type(error), error, self._trace)
 
     def _raise_exception(self) -> None:
         if self._error is not None:
-            raise self._error
+            # As it failed: raised again and again, it would gather the frames of everybody who asked.
+            raise self._error.with_traceback(self._trace)
 
     @property
     def loop(self) -> Loop:
@@ -631,7 +634,7 @@ class Greenlet(greenlet):
         if not self._done and not (block and self._wait(timeout)):
             raise Timeout(timeout if block else None)
         if self._error is not None:
-            raise self._error
+            self._raise_exception()
         return self.value
 
     def kill(
