@@ -323,7 +323,9 @@ class Greenlet(greenlet):
 
     def _die_before_start(self, exception: _Exception) -> None:
         self._cancel_start()
-        self._fail(exception() if isinstance(exception, type) else exception)
+        if not isinstance(exception, BaseException):
+            exception = exception() if isinstance(exception, type) else BaseException(exception)
+        self._fail(exception)
 
     def throw(self, *args: Any) -> Any:
         """Switch to the greenlet now and raise the exception in it. One that does not run yet ends with it
