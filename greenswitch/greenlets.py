@@ -652,7 +652,7 @@ class Greenlet(greenlet):
             return
         self._post(partial(_kill, self, exception))
         if block:
-            self._wait(timeout)
+            self.join(timeout)
 
     def __enter__(self: _G) -> _G:
         return self
@@ -660,7 +660,16 @@ class Greenlet(greenlet):
     def __exit__(
         self, t: type[BaseException] | None, v: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self.kill()
+        """Wait until the greenlet is done. If the block raised, or the waiting does, kill the greenlet with
+        that."""
+        try:
+            if v is None:
+                self.join()
+        except BaseException as error:
+            self.kill(error)
+            raise
+        if v is not None:
+            self.kill(v)
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
