@@ -1182,7 +1182,11 @@ def kill(greenlet: greenlet, exception: type[BaseException] | BaseException = Gr
     """Throw `exception` into `greenlet`, which may be of any kind, from the loop. Does not block and does not
     wait for the end. Does nothing if it is dead by then."""
     if not greenlet.dead:
-        get_hub().loop.ready.append(partial(_throw, greenlet, exception))
+        own = getattr(greenlet, "kill", None)
+        if own is not None:
+            own(exception, block=False)
+        else:
+            get_hub().loop.ready.append(partial(_throw, greenlet, exception))
 
 
 def reinit(hub: Hub | None = None) -> None:
