@@ -156,7 +156,11 @@ class SimpleQueue(Generic[_T]):
             return
         if self._places is not None:
             self._take_place(self._places, block, timeout)
-        self._put(item)
+        try:
+            self._put(item)
+        except BaseException:
+            self._free_place()
+            raise
         if self._getters:
             self._deliver()
 
@@ -375,7 +379,12 @@ class Queue(SimpleQueue[_T]):
         if self._places is not None:
             self._take_place(self._places, block, timeout)
         self._tasks.append(None)
-        self._put(item)
+        try:
+            self._put(item)
+        except BaseException:
+            self._tasks.pop()
+            self._free_place()
+            raise
         if self._getters:
             self._deliver()
 
