@@ -740,12 +740,37 @@ def _unlink_all(objects: list[Any], gather: _Gather) -> None:
         item.unlink(gather)
 
 
-def iwait(
-    objects: Iterable[_T] | None, timeout: float | None = None, count: int | None = None
-) -> Iterator[_T]:
+class _IWait(Iterator[_T]):
+    """What `iwait` gives: an iterator that can be left in the middle, with `close` or the end of a block."""
+
+    __slots__ = ("_ready",)
+
+    def __init__(self, ready: Iterator[_T]) -> None:
+        self._ready: Any = ready
+
+    def __next__(self) -> _T:
+        item: _T = next(self._ready)
+        return item
+
+    def close(self) -> None:
+        """Undo the waiting."""
+        self._ready.close()
+
+    def __enter__(self) -> _IWait[_T]:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def iwait(objects: Iterable[_T] | None, timeout: float | None = None, count: int | None = None) -> _IWait[_T]:
     """Yield each of `objects` (greenlets, events, anything with `rawlink` and `unlink`) as it becomes ready,
     at most `count` of them, and stop after `timeout` seconds. With None wait as `wait(None)` and yield its
-    result."""
+    result. At the end of a `with` block nothing is waited for any more."""
+    return _IWait(_iwait(objects, timeout, count))
+
+
+def _iwait(objects: Iterable[_T] | None, timeout: float | None, count: int | None) -> Iterator[_T]:
     if objects is None:
         yield get_hub().join(timeout)  # type: ignore[misc]
         return
