@@ -573,9 +573,13 @@ class Greenlet(greenlet):
     # Waiting
 
     def _wait(self, timeout: float | None) -> bool:
-        """Wait for the end. False after `timeout` seconds."""
+        """Wait for the end. False after `timeout` seconds; a Timeout in their place raises itself."""
         if self._done:
             return True
+        if timeout is not None and hasattr(timeout, "__enter__"):
+            own: Any = timeout
+            with own:
+                return self._wait(None)
         try:
             hub: Hub = this_thread.hub
         except AttributeError:

@@ -1070,8 +1070,12 @@ class RowOwner(Protocol):
 
 def stand_in_row(row: Row, owner: RowOwner, tag: Any, timeout: float | None) -> Entry | None:
     """Wait in `row`, as `tag`, until somebody takes the entry out and wakes it: the entry, with its outcome.
-    None after `timeout` seconds. Blocks; whatever comes out of here, the row is as if nobody had been
-    there."""
+    None after `timeout` seconds; a Timeout in their place is started and raises itself. Blocks; whatever
+    comes out of here, the row is as if nobody had been there."""
+    if timeout is not None and hasattr(timeout, "__enter__"):
+        own: Any = timeout
+        with own:
+            return stand_in_row(row, owner, tag, None)
     try:
         turn: Turn = this_thread.turn
     except AttributeError:
