@@ -64,8 +64,9 @@ class SimpleQueue(Generic[_T]):
     """A queue, first in first out, of at most `maxsize` items (None, 0 or less: any number), that holds
     `items` to begin with. TypeError if `maxsize` is not a number.
 
-    A subclass may keep its items in another way: it defines `_create_queue`, `_put`, `_get`, `_peek` and
-    `_give_back`, each of which is to be one step as far as other threads are concerned.
+    A subclass may keep its items in another way: it defines `_init`, which gets `maxsize` and sets `queue`, or
+    `_create_queue`, and `_put`, `_get`, `_peek` and `_give_back`, each of which is to be one step as far as
+    other threads are concerned.
     """
 
     __slots__ = ("__weakref__", "_getters", "_maxsize", "_places", "_surplus", "is_shutdown", "queue")
@@ -75,7 +76,12 @@ class SimpleQueue(Generic[_T]):
 
     def __init__(self, maxsize: int | None = None, items: Iterable[_T] = ()) -> None:
         self._maxsize = None if maxsize is None or maxsize <= 0 else index(maxsize)
-        self.queue = self._create_queue(items)
+        if type(self)._init is SimpleQueue._init:
+            self.queue = self._create_queue(items)
+        else:
+            self._init(0 if maxsize is None else maxsize)
+            for item in items:
+                self._put(item)
         self._getters = Row()
         """Tagged _TAKE: wants an item; _LOOK: wants to see one."""
         self._places: Semaphore | None = None
@@ -89,6 +95,10 @@ class SimpleQueue(Generic[_T]):
         """Was `shutdown` called?"""
 
     # How the items are kept
+
+    def _init(self, maxsize: int) -> None:
+        """Make `queue`, by the name that the standard library's queues have for it."""
+        self.queue = self._create_queue(())
 
     def _create_queue(self, items: Iterable[_T]) -> Any:
         return deque(items)
