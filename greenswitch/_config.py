@@ -160,6 +160,12 @@ _SETTINGS = (
         " there is.",
     ),
     Setting(
+        "loop",
+        "greenswitch.core:loop",
+        _callable(),
+        "What makes the loop of a hub; called with (default=default).",
+    ),
+    Setting(
         "resolver",
         "greenswitch.resolver.thread:Resolver",
         _callable(thread="greenswitch.resolver.thread:Resolver"),
@@ -257,6 +263,10 @@ class Config:
                 self._assign(setting, found, f"{setting.environment}={found}")
             else:
                 self._assign(setting, setting.default, "")
+
+    @property
+    def loop(self) -> Callable[..., Any]:
+        return self._load("loop")
 
     @property
     def resolver(self) -> Callable[..., Any]:

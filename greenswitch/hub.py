@@ -132,7 +132,7 @@ class Hub(greenlet):
     resolver_class: Any = _Configured("resolver")
     """What makes `resolver`, called with (hub=hub)."""
 
-    loop_class: ClassVar[type[WatcherLoop]] = WatcherLoop
+    loop_class: Any = _Configured("loop")
     """What makes `loop`, called with (default=default)."""
     monitor_class: ClassVar[Callable[..., Any] | str] = "greenswitch._monitor:PeriodicMonitoringThread"
     """What makes `periodic_monitoring_thread`, called with the hub; or its name."""
