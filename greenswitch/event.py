@@ -40,10 +40,11 @@ class _Happening(Linkable):
 
     def _happens(self) -> None:
         self._happened = True
-        if self._waiters:
-            self._wake_all()
+        # Links first: whoever waits may end the program, or undo what they were to see.
         if self._links:
             self._notify_links()
+        if self._waiters:
+            self._wake_all()
 
     def _wake_all(self) -> None:
         waiters = self._waiters
