@@ -4,7 +4,8 @@ What belongs here: `local`. What never does: context variables, which are the st
 greenlet has a context of its own already.
 
 The values of one greenlet are a dictionary, found by the greenlet's `id`; a weak reference to the greenlet
-takes it out before that number can be another one's. Looking up, setting and taking out are single steps, so
+takes it out before that number can be another one's. From a `Greenlet` a link takes it out at its end
+already, since those are often kept for their values. Looking up, setting and taking out are single steps, so
 threads need no lock.
 """
 
@@ -25,22 +26,41 @@ _MISSING = object()
 class _Values:
     """What all greenlets have in one `local`."""
 
-    __slots__ = ("__weakref__", "arguments", "by_greenlet", "keywords", "references")
+    __slots__ = ("__weakref__", "arguments", "by_greenlet", "keywords", "links", "references")
 
     def __init__(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         self.arguments = arguments
         self.keywords = keywords
         self.by_greenlet: dict[int, dict[str, Any]] = {}
         self.references: dict[int, ReferenceType[greenlet]] = {}
+        self.links: dict[int, Callable[[object], None]] = {}
 
     def add(self, owner: greenlet, values: dict[str, Any]) -> None:
         number = id(owner)
-        self.references[number] = ref(owner, _forget(ref(self), number))
+        forget = _forget(ref(self), number)
+        rawlink = getattr(owner, "rawlink", None)
+        if rawlink is not None:
+            rawlink(forget)
+            self.links[number] = forget
+        self.references[number] = ref(owner, forget)
         self.by_greenlet[number] = values
 
     def remove(self, number: int) -> None:
         self.references.pop(number, None)
         self.by_greenlet.pop(number, None)
+        self.links.pop(number, None)
+
+    def unlink(self, owner: Any) -> None:
+        link = self.links.pop(id(owner), None)
+        if link is not None:
+            owner.unlink(link)
+
+    def __del__(self) -> None:
+        # Whoever makes many of these in one long life would gather their links.
+        for number in list(self.links):
+            owner = self.references[number]()
+            if owner is not None:
+                self.unlink(owner)
 
 
 def _forget(owner: ReferenceType[_Values], number: int) -> Callable[[object], None]:
@@ -53,7 +73,8 @@ def _forget(owner: ReferenceType[_Values], number: int) -> Callable[[object], No
 
 
 class local:
-    """An object whose attributes each greenlet has for itself; they go with the greenlet, or with the object.
+    """An object whose attributes each greenlet has for itself; they go with the greenlet, at the end of a
+    `Greenlet`, or with the object.
 
     A subclass may define `__init__`: it is called, with the arguments that the object was made with, in each
     greenlet when that first uses the object; if it raises, the next use calls it again. Without `__init__`
@@ -161,6 +182,7 @@ def _begin(owner: local, shared: _Values) -> dict[str, Any]:
         try:
             init(owner, *shared.arguments, **shared.keywords)
         except BaseException:
+            shared.unlink(current)
             shared.remove(id(current))
             raise
     return values

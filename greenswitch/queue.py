@@ -64,9 +64,9 @@ class SimpleQueue(Generic[_T]):
     """A queue, first in first out, of at most `maxsize` items (None, 0 or less: any number), that holds
     `items` to begin with. TypeError if `maxsize` is not a number.
 
-    A subclass may keep its items in another way: it defines `_init`, which gets `maxsize` and sets `queue`, or
-    `_create_queue`, and `_put`, `_get`, `_peek` and `_give_back`, each of which is to be one step as far as
-    other threads are concerned.
+    A subclass may keep its items in another way: it defines `_init`, which gets `maxsize` and sets `queue`,
+    or `_create_queue`, and `_put`, `_get`, `_peek` and `_give_back`, each of which is to be one step as far
+    as other threads are concerned.
     """
 
     __slots__ = ("__weakref__", "_getters", "_maxsize", "_places", "_surplus", "is_shutdown", "queue")

@@ -56,8 +56,9 @@ def test_what_the_events_say() -> None:
     assert issubclass(events.DoNotPatch, BaseException) and not issubclass(events.DoNotPatch, Exception)
 
 
-@pytest.mark.parametrize("name", [name for name in events.__all__ if name.startswith("IG") or name[:2] ==
-"IE"])
+@pytest.mark.parametrize(
+    "name", [name for name in events.__all__ if name.startswith("IG") or name[:2] == "IE"]
+)
 def test_every_abstract_type_has_a_concrete_one(name: str) -> None:
     abstract, concrete = getattr(events, name), getattr(events, name[1:])
     assert issubclass(concrete, abstract) and issubclass(concrete, getattr(events, name))

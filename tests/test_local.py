@@ -219,15 +219,54 @@ def test_values_go_with_the_greenlet() -> None:
         data.itself = data
 
     before = Gone.count
-    running: list[Greenlet] = [spawn(use) for _ in range(10)]
-    joinall(running, raise_error=True)
+    running = [greenlet(use) for _ in range(10)]
+    for one in running:
+        one.switch()
     assert Gone.count == before
+    del one
     running.clear()
-    sleep(0)
     gc.collect()
     assert Gone.count == before + 10
     elsewhere(use)
     assert Gone.count == before + 11
+
+
+def test_values_go_at_the_end_of_a_greenlet_that_is_kept() -> None:
+    """As with gevent: what a server keeps of its greenlets are their values."""
+    data: Any = local()
+
+    def use() -> None:
+        data.value = Gone()
+
+    before = Gone.count
+    kept = [spawn(use) for _ in range(3)]
+    joinall(kept, raise_error=True)
+    sleep(0)
+    assert Gone.count == before + 3
+    assert all(not all_local_dicts_for_greenlet(one) for one in kept)
+
+
+def test_objects_leave_nothing_in_a_greenlet_that_lives_long() -> None:
+    def use() -> int:
+        for _ in range(100):
+            data: Any = local()
+            data.x = 1
+        for _ in range(100):
+            with pytest.raises(ZeroDivisionError):
+                _ = failing.x
+        gc.collect()
+        current = getcurrent()
+        assert isinstance(current, Greenlet)
+        return len(current._links or ())
+
+    class Failing(local):
+        def __init__(self) -> None:
+            if isinstance(getcurrent(), Greenlet):
+                self.x = 1 / 0
+
+    failing = Failing()
+    # The last object, and whoever waits here.
+    assert spawn(use).get() <= 2
 
 
 def test_values_go_with_the_object() -> None:

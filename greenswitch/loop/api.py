@@ -102,9 +102,7 @@ class WatcherLoop(Loop):
         self._checks: list[watchers.check] = []
         self._forks: list[watchers.fork] = []
         self._signals: list[watchers.signal] = []
-        self._waiting_events: list[deque[Pending]] = [
-            deque() for _ in range(self.MINPRI, self.MAXPRI + 1)
-        ]
+        self._waiting_events: list[deque[Pending]] = [deque() for _ in range(self.MINPRI, self.MAXPRI + 1)]
         """The events that were noticed, by priority, the lowest first."""
         self._depth = 0
         self._iteration = -1

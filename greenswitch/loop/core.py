@@ -504,9 +504,7 @@ class Loop:
             return
         told = [borrowed for borrowed in waiting if flags & (borrowed.events | HANGUP)]
         waiting[:] = [
-            borrowed
-            for borrowed in waiting
-            if borrowed.lasting or not flags & (borrowed.events | HANGUP)
+            borrowed for borrowed in waiting if borrowed.lasting or not flags & (borrowed.events | HANGUP)
         ]
         self._after_telling(fd, waiting)
         self._call_borrowers(told, flags)
@@ -517,9 +515,7 @@ class Loop:
             return
         told = [borrowed for borrowed in waiting if flags & (borrowed.events | HANGUP)]
         others = [
-            borrowed
-            for borrowed in waiting
-            if borrowed.lasting or not flags & (borrowed.events | HANGUP)
+            borrowed for borrowed in waiting if borrowed.lasting or not flags & (borrowed.events | HANGUP)
         ]
         descriptor.borrowers = others or None
         if told and len(told) + len(others) > len(waiting):

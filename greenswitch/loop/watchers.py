@@ -547,9 +547,7 @@ class signal(_Counted):
 
     __slots__ = ("_listener", "_signum")
 
-    def __init__(
-        self, loop: WatcherLoop, signum: int, ref: bool = True, priority: int | None = None
-    ) -> None:
+    def __init__(self, loop: WatcherLoop, signum: int, ref: bool = True, priority: int | None = None) -> None:
         signum = index(signum)
         if not 1 <= signum < _signal.NSIG:
             raise ValueError(f"illegal signal number: {signum}")

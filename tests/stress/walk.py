@@ -614,5 +614,3 @@ class Walk(World):
         self.demand(sys.exc_info()[1] is handled, f"{node} handles {sys.exc_info()[1]!r}, not {handled!r}")
         self.demand(sys.getprofile() == self.profiling, "the profile function is another one")
         self.demand(sys.gettrace() == self.tracing, "the trace function is another one")
-
-
