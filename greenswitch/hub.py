@@ -244,11 +244,12 @@ class Hub(greenlet):
         if ours and not loop.closed and not (not loop.default if destroy_loop is None else destroy_loop):
             this_thread.spare = loop
             self._end(loop.vacate)
-            if getcurrent() is self.parent:
-                # It stands in the loop, which another hub is going to run.
-                self.throw(GreenletExit)
         else:
             self._end(loop.close)
+        if getcurrent() is self.parent:
+            # It stands in the loop, which another hub may be going to run; and the collector does not see
+            # what a suspended stack holds, which would keep the hub for ever where it leads back to it.
+            self.throw(GreenletExit)
 
     def _close(self) -> None:
         """The thread ends."""

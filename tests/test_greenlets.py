@@ -358,10 +358,17 @@ def test_nothing_is_tracked_where_that_is_switched_off(monkeypatch: pytest.Monke
     assert children[0].spawning_stack is not None and children[0].spawn_tree_locals == {}
 
 
-def test_the_context_manager_kills_at_the_end() -> None:
-    with spawn(sleep, 10) as made:
+def test_the_context_manager_waits_at_the_end() -> None:
+    with spawn(sleep, 0.01) as made:
         assert not made.dead
-    assert made.dead
+    assert made.dead and made.successful()
+
+
+def test_the_context_manager_kills_when_its_block_fails(reported: list[object]) -> None:
+    with pytest.raises(ZeroDivisionError), spawn(sleep, 10) as made:
+        sleep(0)
+        raise ZeroDivisionError
+    assert made.dead and isinstance(made.exception, ZeroDivisionError)
 
 
 def test_spawn_callbacks() -> None:

@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ from greenswitch.exceptions import (
     LoopExit,
 )
 from greenswitch.hub import Entry, Hub, Row, Waiter, get_hub_if_any, stand_in_row, wake
-from greenswitch.loop import HANGUP, READ, WRITE, Descriptor
+from greenswitch.loop import HANGUP, READ, WRITE, Descriptor, WatcherLoop
 from greenswitch.resolver.thread import Resolver
 from greenswitch.threadpool import ThreadPool
 
@@ -825,6 +826,28 @@ def test_a_destroyed_hub_is_replaced() -> None:
     thread.start()
     thread.join()
     assert result == [True, True]
+
+
+def test_a_destroyed_hub_goes_though_its_loop_leads_back_to_it() -> None:
+    """The collector does not see what lies on the stack of a hub that stands in its loop."""
+
+    class Clock:
+        hub: Hub
+
+        def __call__(self) -> float:
+            return time.monotonic()
+
+    def use() -> weakref.ref[Clock]:
+        clock = Clock()
+        clock.hub = hub = Hub(WatcherLoop(clock=clock, default=False))
+        hub.loop.call_later(0, getcurrent().switch)
+        hub.switch()
+        hub.destroy()
+        return weakref.ref(clock)
+
+    clock = use()
+    gc.collect()
+    assert clock() is None
 
 
 def test_what_upper_modules_hang_in(monkeypatch: pytest.MonkeyPatch) -> None:

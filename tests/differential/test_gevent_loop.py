@@ -171,7 +171,7 @@ PROGRAMS = {
         def failing(): raise ValueError('from the handler')
         h = signal_handler(signal.SIGALRM, failing)
         for _ in range(2):
-            signal.setitimer(signal.ITIMER_REAL, 0.05); show(sleep, 5)
+            signal.setitimer(signal.ITIMER_REAL, 0.05); show(sleep, 0.2)
         h.cancel()
     """,
     "waiting for watchers": """
