@@ -526,6 +526,37 @@ def test_one_that_refuses_to_die_is_reported(capfd: pytest.CaptureFixture[str]) 
     assert saved[0].dead
 
 
+def test_an_outcome_finds_main_where_the_collector_cut_the_parents_off() -> None:
+    """Garbage with a dead parent, of which one refuses to be killed: nothing of its outcome is lost."""
+
+    def stubborn() -> str:
+        for _ in range(2):
+            try:
+                main.switch()
+            except GreenletExit:
+                saved.append(getcurrent())
+        main.switch()
+        return "outcome"
+
+    saved: list[greenlet] = []
+    main = getcurrent()
+    waiting = greenlet(stubborn)
+    waiting.switch()
+    # Before it is asked to die a second time, its dead parent is cleared.
+    for _ in range(2):
+        waiting.parent = dead = greenlet(int)
+        dead.switch()
+        dead.__dict__["child"] = waiting
+        del dead, waiting
+        gc.collect()
+        getcurrent()
+        waiting = saved.pop()
+    cut = waiting.parent
+    assert cut is not None and cut.dead and cut.parent is None
+    assert waiting.switch() == "outcome"
+    assert cut.switch("to whom?") == "to whom?"
+
+
 def test_an_error_in_a_kill_is_unraisable() -> None:
     def run() -> None:
         try:

@@ -267,8 +267,9 @@ raise_wrong_thread(gs_thread *here, gs_thread *there)
     }
 }
 
-/* The greenlet that a switch to `target` enters: itself, or its nearest parent that is not dead.
- * Borrowed; NULL with an exception where there is none in this thread. */
+/* The greenlet that a switch to `target` enters: itself, or its nearest parent that is not dead; the main
+ * greenlet where the collector has cut the parents of dead ones off, before somebody among the same garbage
+ * refused to be killed.  Borrowed; NULL with an exception where there is none in this thread. */
 static PyGreenlet *
 choose(gs_thread *thread, PyGreenlet *target)
 {
@@ -283,7 +284,11 @@ choose(gs_thread *thread, PyGreenlet *target)
             return chosen;
         }
     }
-    raise_wrong_thread(thread, gs_greenlet_thread(target));
+    gs_thread *there = gs_greenlet_thread(target);
+    if (there == thread) {
+        return thread->main;
+    }
+    raise_wrong_thread(thread, there);
     return NULL;
 }
 

@@ -410,10 +410,16 @@ class Walk(World):
             above = above.parent
         self.note("adopt", child, parent)
         self.held = [child, parent]
-        try:
+
+        def child_to_adopt() -> greenlet:
+            itself = self.greenlet_of(child)
             if above is None:
+                # The last thing before it is so: a collection may come at any time before.
                 child.parent = parent
-            self.greenlet_of(child).parent = self.greenlet_of(parent)
+            return itself
+
+        try:
+            child_to_adopt().parent = self.greenlet_of(parent)
         except ValueError as exception:
             self.demand(above is not None and "cyclic" in str(exception), f"{child}.parent: {exception}")
         else:
