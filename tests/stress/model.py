@@ -157,7 +157,8 @@ class World:
         self.refusing: Node | None = None  # what main is killing, and what has switched away instead
         self.unraisable: list[Any] = []  # exceptions that are going to be reported, not raised
         self.closing = False  # all come to their end, even those that are found by weak references only
-        self.held: list[Node] = []  # by what the interpreter has taken up for an operation
+        # By what the interpreter has taken up for operations, of which several greenlets may be in the middle.
+        self.held: list[Node] = []
         self.collector: Node | None = None  # who is in the middle of a garbage collection that runs code
         self.events: deque[tuple[Any, ...]] = deque(maxlen=80)
         self.digest = 0  # of all events
@@ -303,10 +304,10 @@ class World:
         self.kills += 1
         self.demand(node.state is ACTIVE and node.killer is None, f"{node} ({node.state}) was killed")
         node.pending = None
-        # What the killer has in its hands it may just have dropped.
-        pending, killer.pending, held, self.held = killer.pending, None, self.held, []
+        # What the killer was about to switch to it may just have dropped.
+        pending, killer.pending = killer.pending, None
         self.demand(self.closing or node.loose or node not in self._anchored(), f"{node} was killed")
-        killer.pending, self.held = pending, held
+        killer.pending = pending
         node.loose = node.loose or node.ref() is None
         node.killer, node.interrupted = killer, self.leaving
         node.former_parent, node.parent = node.parent, killer
@@ -364,6 +365,11 @@ class World:
 
     # references
 
+    def let_go(self, hands: list[Node]) -> None:
+        """An operation is over that held these."""
+        for node in hands:
+            self.held.remove(node)
+
     def _references(self) -> dict[Node, int]:
         """How many references there are to each greenlet, by the rules at the top of this file."""
         count = dict.fromkeys(self.nodes, 0)
@@ -377,10 +383,12 @@ class World:
         return count
 
     def _anchored(self) -> set[Node]:
-        """What can be reached from references that no garbage collection may give up."""
+        """What can be reached from references that no garbage collection may give up.
+
+        What somebody has in his hands is not among it: he may just have dropped it."""
         found: set[Node] = set()
         ways = [node for node in self.nodes if node.number in self.handles]
-        ways += [self.main, self.current, *self.held]
+        ways += [self.main, self.current]
         ways += [self.refusing] if self.refusing is not None else []
         ways += [node.pending for node in self.nodes if node.pending is not None]
         while ways:
@@ -422,7 +430,6 @@ class World:
                 real = sys.getrefcount(node.ref()) - 1
                 extra = sum(each.pending is node and each.is_profiled for each in self.nodes)
                 most = count[node] + extra if strict and not node.is_haunted else real
-                # What somebody has in his hands he may just have dropped.
                 least = count[node] - self.held.count(node)
                 fits = least <= real <= most or self.kind == "threads"
                 self.demand(fits, f"{node} has {real} references, not {count[node]}")

@@ -409,7 +409,8 @@ class Walk(World):
         while above is not None and above is not child:
             above = above.parent
         self.note("adopt", child, parent)
-        self.held = [child, parent]
+        hands = [child, parent]
+        self.held += hands
 
         def child_to_adopt() -> greenlet:
             itself = self.greenlet_of(child)
@@ -424,7 +425,7 @@ class Walk(World):
             self.demand(above is not None and "cyclic" in str(exception), f"{child}.parent: {exception}")
         else:
             self.demand(above is None, f"{child} is its own ancestor")
-        self.held = []
+        self.let_go(hands)
 
     def _look(self) -> None:
         """Walk over frames of greenlets that are suspended, and keep some."""
@@ -499,7 +500,7 @@ class Walk(World):
     def _misuse(self) -> None:
         """What is refused has no effect."""
         target = self.dice.choice(self._reachable())
-        self.held = [target]
+        self.held.append(target)
         throw: Any = self.greenlet_of(target).throw
         for wrong in ((5,), (KeyError("x"), "y"), (KeyError, "x", 5)):
             try:
@@ -508,7 +509,7 @@ class Walk(World):
                 continue
             self.complain(f"throw{wrong} was accepted")
         del throw
-        self.held = []
+        self.let_go([target])
 
     def _recurse(self) -> None:
         if self.tracing is None and self.profiling is None:
