@@ -157,7 +157,7 @@ class World:
         self.refusing: Node | None = None  # what main is killing, and what has switched away instead
         self.unraisable: list[Any] = []  # exceptions that are going to be reported, not raised
         self.closing = False  # all come to their end, even those that are found by weak references only
-        # By what the interpreter has taken up for operations, of which several greenlets may be in the middle.
+        # By what the interpreter has taken up for operations; several greenlets may be in the middle of one.
         self.held: list[Node] = []
         self.collector: Node | None = None  # who is in the middle of a garbage collection that runs code
         self.events: deque[tuple[Any, ...]] = deque(maxlen=80)
