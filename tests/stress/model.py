@@ -279,6 +279,7 @@ class World:
         leaving = self.leaving
         chosen, message, ended = (self.current, None, []) if leaving is None else self.resolve(leaving)
         victims, killer = [node], self._killer_of(node)
+        self.note("struck", node, killer)
         while killer not in (self.current, chosen, *ended):
             victims.append(killer)
             killer = self._killer_of(killer)
