@@ -277,6 +277,9 @@ class World:
         to leave, or the one on the other side, whose call there has kept it, or has kept who left - or one
         that is itself being killed, and has not come to say so."""
         leaving = self.leaving
+        if node is self.current and leaving is not None and self._killer_of(node) is leaving.origin:
+            # Not reached by whoever was about to switch to it, but killed, and has killed before it said so.
+            self.current = leaving.origin
         chosen, message, ended = (self.current, None, []) if leaving is None else self.resolve(leaving)
         victims, killer = [node], self._killer_of(node)
         self.note("struck", node, killer)
