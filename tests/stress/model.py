@@ -400,7 +400,9 @@ class World:
             if node not in found:
                 found.add(node)
                 # Not the former parent of one that is being killed: they may have been given up together.
-                ways += [node.parent] if node.parent is not None else []
+                # And the collector may have cut off the parents of those who were dead among garbage.
+                is_cut = node.state is DEAD and node.loose
+                ways += [node.parent] if node.parent is not None and not is_cut else []
         return found
 
     def settle(self) -> None:
