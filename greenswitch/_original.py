@@ -20,6 +20,7 @@ from _thread import RLock, allocate_lock, get_ident, start_new_thread
 from _thread import _count as thread_count
 from _thread import _local as local
 from collections.abc import Callable
+from typing import Any
 
 __all__ = [
     "RLock",
@@ -45,6 +46,7 @@ __all__ = [
     "perf_counter",
     "pidfd_open",
     "select_epoll",
+    "select_kqueue",
     "select_poll",
     "select_select",
     "set_signal",
@@ -76,6 +78,8 @@ os_write = _os.write
 pidfd_open: Callable[[int], int] | None = getattr(_os, "pidfd_open", None)
 """None where the system has none."""
 
-select_epoll = _select.epoll
-select_poll = _select.poll
+# None where the system has none.
+select_epoll: Any = getattr(_select, "epoll", None)
+select_kqueue: Any = getattr(_select, "kqueue", None)
+select_poll: Any = getattr(_select, "poll", None)
 select_select = _select.select

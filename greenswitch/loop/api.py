@@ -20,46 +20,18 @@ from .._original import monotonic
 from . import watchers
 from .children import Children
 from .core import ErrorHandler, Loop, _nobody, _not_begun
-from .epoll import EpollPoller
 from .poller import Poller
+from .pollers import BACKENDS, POLLERS, backend_of
 from .watchers import FORK, Pending, Watcher
 
 __all__ = ["BACKENDS", "POLLERS", "WatcherLoop"]
-
-BACKENDS = {"select": 1, "poll": 2, "epoll": 4, "kqueue": 8, "devpoll": 16, "port": 32}
-"""The names of pollers and the bits that stand for them."""
-
-POLLERS: dict[str, Callable[[], Poller]] = {"epoll": EpollPoller}
-"""The pollers that there are here, the best one first."""
-
-
-def _backend_of(flags: str | int | Sequence[str] | None) -> str:
-    """The name of the best poller among those that are asked for. ValueError if there is none."""
-    if flags is None or flags == 0:
-        return next(iter(POLLERS))
-    if isinstance(flags, int):
-        wanted = [name for name, bit in BACKENDS.items() if flags & bit]
-        if not wanted:
-            return next(iter(POLLERS))
-    elif isinstance(flags, str):
-        wanted = [name.strip().lower() for name in flags.split(",")]
-    elif isinstance(flags, (list, tuple)):
-        wanted = [name.strip().lower() for name in flags]
-    else:
-        raise TypeError(f"flags must be a name, a list of names or a number, not {flags!r}")
-    for name in wanted:
-        if name not in BACKENDS:
-            raise ValueError(f"Invalid backend or flag: {name}; possible are {', '.join(sorted(BACKENDS))}")
-    for name in POLLERS:
-        if name in wanted:
-            return name
-    raise ValueError(f"none of {', '.join(wanted)} is available here, only {', '.join(POLLERS)}")
 
 
 class WatcherLoop(Loop):
     """A `Loop` with gevent's methods.
 
-    `flags` names the poller, as a text, a list of texts or a number of `BACKENDS`; None is the best one. With
+    `flags` names the poller, as a text, a list of texts or a number of `BACKENDS`; None is the one of
+    `config.poller`. With
     `default` it is the loop of the main thread, which hears signals and waits for children; None asks whether
     this is the main thread. The rest is as for `Loop`.
 
@@ -96,7 +68,7 @@ class WatcherLoop(Loop):
         poller: Callable[[], Poller] | None = None,
         listen: Callable[[], float] = _nobody,
     ) -> None:
-        self.backend = _backend_of(flags)
+        self.backend = backend_of(flags)
         """The name of the poller."""
         self._prepares: list[watchers.prepare] = []
         self._checks: list[watchers.check] = []

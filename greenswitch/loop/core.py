@@ -35,8 +35,8 @@ from .._original import (
     os_write,
     set_wakeup_fd,
 )
-from .epoll import EpollPoller
 from .poller import HANGUP, READ, URGENT, WRITE, Poller
+from .pollers import BEST
 
 __all__ = ["Borrowed", "Callback", "Descriptor", "ErrorHandler", "Loop", "Timer", "last_look"]
 
@@ -117,6 +117,29 @@ class Descriptor:
             if callback is not None
         )
         return f"<Descriptor {self.fd}{state}{waiting}>"
+
+
+def _telling_poller(name: str, event: int) -> property:
+    """The flag `name` of a `Descriptor`; that it becomes False is told to the poller."""
+    flag = vars(Descriptor)[name]
+
+    def set_flag(descriptor: Descriptor, value: bool) -> None:
+        flag.__set__(descriptor, value)
+        if not value and not descriptor.closed:
+            arm = descriptor.loop._poller.arm
+            if arm is not None:
+                arm(descriptor.fd, event)
+
+    return property(flag.__get__, set_flag)
+
+
+class _ArmedDescriptor(Descriptor):
+    """A `Descriptor` for a poller that has to be told when to look for the next edge."""
+
+    __slots__ = ()
+
+    readable = _telling_poller("readable", READ)
+    writable = _telling_poller("writable", WRITE)
 
 
 class Borrowed:
@@ -249,7 +272,7 @@ class Loop:
     def __init__(
         self,
         clock: Callable[[], float] = monotonic,
-        poller: Callable[[], Poller] = EpollPoller,
+        poller: Callable[[], Poller] = BEST,
         listen: Callable[[], float] = _nobody,
         signals: bool = False,
     ) -> None:
@@ -398,7 +421,7 @@ class Loop:
         if old is not None:
             # Closed behind our back, and the number is in use again.
             self.unregister(old)
-        descriptor = Descriptor(self, fd)
+        descriptor = (Descriptor if self._poller.arm is None else _ArmedDescriptor)(self, fd)
         if not self._poller.add_edge(fd):
             descriptor.always_ready = True
             return descriptor

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import select as _select
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from .._original import select_epoll
 from .poller import HANGUP, READ, URGENT, WRITE
@@ -52,15 +53,16 @@ class EpollPoller:
 
     flags: Mapping[int, int]
     poll: Callable[[float], Sequence[tuple[int, int]]]
+    arm: None = None
 
     def __init__(self) -> None:
-        self._epoll = select_epoll()
+        self._epoll: Any = select_epoll()
         self.flags = _Flags()
         # The system call's own method: no Python frame between the loop and the kernel.
         self.poll = self._epoll.poll
 
     def fileno(self) -> int:
-        return self._epoll.fileno()
+        return int(self._epoll.fileno())
 
     def _set(self, fd: int, mask: int) -> bool:
         try:

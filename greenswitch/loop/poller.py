@@ -5,7 +5,7 @@ What belongs here: words that every poller shares. What never does: a system cal
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 __all__ = ["HANGUP", "READ", "URGENT", "WRITE", "Poller"]
@@ -31,8 +31,13 @@ class Poller(Protocol):
     flags: Mapping[int, int]
     """From the number that `poll` gives to READ, WRITE, HANGUP and URGENT bits."""
 
+    @property
+    def arm(self) -> Callable[[int, int], object] | None:
+        """None if edge mode sees every change by itself. Else it is to be called with (fd, READ or WRITE)
+        whenever there is proof that nothing is there to read, or no room, and that is what is told next."""
+
     def fileno(self) -> int:
-        """The poller's own descriptor."""
+        """The poller's own descriptor; -1 if it has none."""
 
     def add_edge(self, fd: int) -> bool:
         """Watch `fd` in edge mode; takes it over from once mode. What holds now is told, also if it was told

@@ -1,7 +1,7 @@
 """The loop with a clock and a poller that are ours to set: orders and times exactly, no waiting.
 
 What belongs here: what the loop does with what its poller says. What never does: a real poller's own
-behaviour, which is tested in `test_epoll`.
+behaviour, which is tested in `test_pollers`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class FakePoller:
         self.asked: list[float] = []
         self.calls: list[tuple[str, int]] = []
         self.closed = False
+        self.arm: None = None
 
     def fileno(self) -> int:
         return -1

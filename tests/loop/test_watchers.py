@@ -869,7 +869,7 @@ def test_turns_are_counted_from_the_first_question_on(bench: Bench) -> None:
 
 
 def test_the_numbers_of_a_loop() -> None:
-    loop = WatcherLoop(default=False)
+    loop = WatcherLoop("epoll", default=False)
     assert (loop.backend, loop.backend_int, loop.origflags, loop.origflags_int) == ("epoll", 4, ["epoll"], 4)
     assert (loop.MINPRI, loop.MAXPRI, loop.sig_pending, loop.pendingcnt, loop.activecnt) == (-2, 2, 0, 0, 0)
     assert not loop.default and loop.ptr and loop.fileno() > 0 and loop.sigfd > 0

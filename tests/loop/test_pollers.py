@@ -1,4 +1,4 @@
-"""The loop on a real poller and real descriptors.
+"""The loop on each real poller and real descriptors (spec L2), and on kqueue's with a stand-in for it.
 
 What belongs here: what the system does - edges, hang-ups, numbers that are closed and used again. What never
 does: the order of callbacks, which `test_core` tests with a poller of its own.
@@ -7,23 +7,62 @@ does: the order of callbacks, which `test_core` tests with a poller of its own.
 from __future__ import annotations
 
 import os
+import select
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import kqueue_stand_in
 import pytest
 
-from greenswitch.loop import HANGUP, READ, URGENT, WRITE, Descriptor, Loop
-from greenswitch.loop.epoll import EpollPoller
+from greenswitch import _original, config
+from greenswitch.loop import HANGUP, READ, URGENT, WRITE, Descriptor, Loop, Poller, WatcherLoop
+from greenswitch.loop.core import _ArmedDescriptor
+from greenswitch.loop.kqueue import KqueuePoller
+from greenswitch.loop.pollers import POLLERS
+
+ROOT = Path(__file__).resolve().parents[2]
+MakePoller = Callable[[], Poller]
+
+
+@pytest.fixture(params=[*POLLERS, "kqueue's stand-in"])
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = Loop()
+def make_poller(name: str, monkeypatch: pytest.MonkeyPatch) -> MakePoller:
+    if name in POLLERS:
+        return POLLERS[name]
+    monkeypatch.setattr("greenswitch.loop.kqueue.select_kqueue", kqueue_stand_in.kqueue)
+    monkeypatch.setattr(select, "kevent", kqueue_stand_in.kevent, raising=False)
+    for flag, value in kqueue_stand_in.NAMES.items():
+        monkeypatch.setattr(select, flag, value, raising=False)
+    return KqueuePoller
+
+
+@pytest.fixture
+def loop(make_poller: MakePoller) -> Iterator[Loop]:
+    made = Loop(poller=make_poller)
     yield made
     made.close()
+
+
+def count_polls(loop: Loop) -> list[float]:
+    """The timeouts with which the poller is asked from now on."""
+    asked: list[float] = []
+    real = loop._poll
+
+    def poll(timeout: float) -> object:
+        asked.append(timeout)
+        return real(timeout)
+
+    loop._poll = poll  # type: ignore[assignment]
+    return asked
 
 
 @pytest.fixture
@@ -54,8 +93,102 @@ def turn(loop: Loop) -> None:
         loop.run()
 
 
-def test_edges_tell_each_change_once(loop: Loop, pair: tuple[socket.socket, socket.socket]) -> None:
-    """L2: an edge is told when something new comes, not as long as something is there."""
+def test_an_edge_is_told_once(loop: Loop, pair: tuple[socket.socket, socket.socket]) -> None:
+    """L2: an edge is told when something new comes, not as long as something is there. Nobody asks again and
+    again, though nobody reads."""
+    left, right = pair
+    descriptor = loop.register(left.fileno())
+    calls: list[str] = []
+    descriptor.readable = False
+    descriptor.reader = lambda: calls.append("read")
+    turn(loop)
+    assert calls == [] and not descriptor.readable
+    right.send(b"x")
+    turn(loop)
+    assert calls == ["read"] and descriptor.readable
+    asked = count_polls(loop)
+    turn(loop)
+    right.send(b"y")
+    turn(loop)
+    assert len(asked) < 10
+    assert left.recv(10) == b"xy"
+    with pytest.raises(BlockingIOError):
+        left.recv(10)
+    # The proof that nothing is there: from here on the next change counts.
+    descriptor.readable = False
+    descriptor.reader = lambda: calls.append("again")
+    turn(loop)
+    assert calls == ["read"]
+    right.send(b"z")
+    turn(loop)
+    assert calls == ["read", "again"] and left.recv(10) == b"z"
+
+
+def test_what_came_before_the_proof_is_not_lost(
+    loop: Loop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    """Data that arrives between "would block" and the wait is told."""
+    left, right = pair
+    descriptor = loop.register(left.fileno())
+    turn(loop)
+    for data in (b"a", b"b", b"c"):
+        with pytest.raises(BlockingIOError):
+            left.recv(10)
+        right.send(data)
+        calls: list[str] = []
+        descriptor.readable = False
+        descriptor.reader = lambda calls=calls: calls.append("read")
+        turn(loop)
+        assert calls == ["read"] and left.recv(10) == data
+
+
+def test_a_short_read_before_the_end_does_not_hide_the_end(
+    loop: Loop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    """The proof that the socket module takes from a short read holds where data and end came together."""
+    left, right = pair
+    descriptor = loop.register(left.fileno())
+    turn(loop)
+    descriptor.readable = False
+    right.send(b"x")
+    turn(loop)
+    right.shutdown(socket.SHUT_WR)
+    assert descriptor.readable and left.recv(10) == b"x"
+    descriptor.readable = False
+    turn(loop)
+    assert descriptor.readable and left.recv(10) == b""
+
+
+def test_a_half_closed_stream_can_be_written_to_without_spinning(
+    loop: Loop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    left, right = pair
+    descriptor = loop.register(left.fileno())
+    right.shutdown(socket.SHUT_WR)
+    turn(loop)
+    with pytest.raises(BlockingIOError):
+        while True:
+            left.send(b"x" * 65536)
+    turn(loop)
+    asked = count_polls(loop)
+    calls: list[str] = []
+    descriptor.writable = False
+    descriptor.writer = lambda: calls.append("write")
+    turn(loop)
+    assert calls == [] and len(asked) < 10
+    with pytest.raises(BlockingIOError):
+        while right.recv(1 << 20):
+            pass
+    turn(loop)
+    assert calls == ["write"]
+
+
+@pytest.mark.skipif("epoll" not in POLLERS, reason="needs epoll")
+@pytest.mark.parametrize("name", ["epoll"], indirect=True)
+def test_edges_of_the_system_tell_each_change_once(
+    loop: Loop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    """epoll, and no other: whether anybody reads is nothing to it."""
     left, right = pair
     descriptor = loop.register(left.fileno())
     calls: list[str] = []
@@ -101,7 +234,7 @@ def test_the_room_to_write_is_told(loop: Loop, pair: tuple[socket.socket, socket
 
 @pytest.mark.parametrize("how", ["close", "shutdown"])
 def test_the_end_of_the_peer_is_a_hangup(
-    loop: Loop, pair: tuple[socket.socket, socket.socket], how: str
+    loop: Loop, pair: tuple[socket.socket, socket.socket], how: str, name: str
 ) -> None:
     left, right = pair
     descriptor = loop.register(left.fileno())
@@ -113,10 +246,11 @@ def test_the_end_of_the_peer_is_a_hangup(
     else:
         right.shutdown(socket.SHUT_WR)
     turn(loop)
-    assert descriptor.hangup and descriptor.readable
+    # To select the end of a stream is something to read, no more.
+    assert descriptor.hangup == (name != "select") and descriptor.readable
 
 
-def test_urgent_data_is_told(loop: Loop) -> None:
+def test_urgent_data_is_told(loop: Loop, name: str) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -131,12 +265,20 @@ def test_urgent_data_is_told(loop: Loop) -> None:
                 left.send(b"!", socket.MSG_OOB)
                 right.send(b"?", socket.MSG_OOB)
                 turn(loop)
-                assert descriptor.urgent
-                assert told == [URGENT]
+                if name.startswith("kqueue"):
+                    # Who asks for urgent data is told of anything, the descriptors of ours do not ask.
+                    assert told == []
+                    left.send(b"x")
+                    right.send(b"x")
+                    turn(loop)
+                    assert told == [URGENT] and descriptor.readable
+                else:
+                    assert descriptor.urgent
+                    assert told == [URGENT]
 
 
 def test_a_borrowed_descriptor_tells_what_holds_already(
-    loop: Loop, pair: tuple[socket.socket, socket.socket]
+    loop: Loop, pair: tuple[socket.socket, socket.socket], name: str
 ) -> None:
     left, right = pair
     right.send(b"x")
@@ -151,7 +293,8 @@ def test_a_borrowed_descriptor_tells_what_holds_already(
     right.close()
     loop.borrow(left.fileno(), WRITE, told.append)
     turn(loop)
-    assert told == [READ, READ, ("r", READ), ("w", WRITE), WRITE | HANGUP]
+    gone = WRITE if name == "select" else WRITE | HANGUP
+    assert told == [READ, READ, ("r", READ), ("w", WRITE), gone]
     assert loop._borrowed == {}
 
 
@@ -205,21 +348,43 @@ def test_a_closed_descriptor_with_a_living_duplicate_does_not_spin(
         borrowed = loop.borrow(left.fileno(), READ, told.append)
         left.close()
         right.send(b"x")
-        polls = 0
-        real = loop._poll
-
-        def poll(timeout: float) -> object:
-            nonlocal polls
-            polls += 1
-            return real(timeout)
-
-        loop._poll = poll  # type: ignore[assignment]
+        asked = count_polls(loop)
         loop.release(borrowed)
         loop.call_later(0.1, int)
         loop.run()
-        assert polls < 10
+        assert len(asked) < 10
     finally:
         os.close(duplicate)
+
+
+def test_who_waits_for_what_was_closed_behind_our_back_is_told_or_waits_but_does_not_spin(
+    loop: Loop, pair: tuple[socket.socket, socket.socket], name: str
+) -> None:
+    """poll and select say that the number is not open; with epoll and kqueue it is forgotten silently. The
+    others' events come as ever."""
+    left, _ = pair
+    told: list[int] = []
+    number = left.fileno()
+    borrowed = loop.borrow(number, READ, told.append)
+    turn(loop)
+    left.close()
+    read, write = os.pipe()
+    if read == number:
+        # Not the closed number again.
+        read = os.dup(read)
+        os.close(number)
+    try:
+        asked = count_polls(loop)
+        others: list[int] = []
+        loop.borrow(read, READ, others.append)
+        os.write(write, b"x")
+        turn(loop)
+        assert others == [READ] and told == ([HANGUP] if name in ("poll", "select") else [])
+        assert len(asked) < 10
+        loop.release(borrowed)
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 def test_our_own_descriptor_can_be_borrowed(loop: Loop, pair: tuple[socket.socket, socket.socket]) -> None:
@@ -350,20 +515,20 @@ def test_reinit_makes_poller_and_pipe_anew(loop: Loop, pair: tuple[socket.socket
         assert descriptor.readable and told == [READ]
 
 
-def test_closing_gives_the_descriptors_back() -> None:
+def test_closing_gives_the_descriptors_back(make_poller: MakePoller) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    loops = [Loop() for _ in range(10)]
+    loops = [Loop(poller=make_poller) for _ in range(10)]
     assert len(os.listdir("/proc/self/fd")) > before
     for loop in loops:
         loop.close()
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_the_poller_alone() -> None:
-    poller = EpollPoller()
+def test_the_poller_alone(make_poller: MakePoller, name: str) -> None:
+    poller = make_poller()
     read, write = os.pipe()
     try:
-        assert poller.fileno() >= 0
+        assert (poller.fileno() >= 0) == (name not in ("poll", "select"))
         poller.add_level(read)
         assert list(poller.poll(0)) == []
         os.write(write, b"x")
@@ -380,14 +545,108 @@ def test_the_poller_alone() -> None:
         assert poller.rearm(read, READ)
         ((fd, mask),) = poller.poll(0)
         assert fd == read
+        assert os.read(read, 10) == b"x"
         os.close(write)
         write = -1
         assert poller.add_edge(read)
         ((fd, mask),) = poller.poll(0)
-        assert poller.flags[mask] & HANGUP
+        assert poller.flags[mask] & (READ if name == "select" else HANGUP)
+        assert len(poller.poll(0)) == 0
     finally:
         os.close(read)
         if write >= 0:
             os.close(write)
         poller.close()
         poller.close()
+
+
+def test_only_pollers_without_edges_are_told_of_proofs(loop: Loop, make_poller: MakePoller) -> None:
+    """The pollers that see edges pay nothing for those that do not."""
+    read, write = os.pipe()
+    try:
+        descriptor = loop.register(read)
+        assert isinstance(descriptor, _ArmedDescriptor) == (loop._poller.arm is not None)
+        assert (loop._poller.arm is None) == (make_poller is POLLERS.get("epoll"))
+        loop.unregister(descriptor)
+        # Late proofs, of what is not watched any more, ask for nothing.
+        descriptor.readable = descriptor.writable = False
+        os.write(write, b"x")
+        asked = count_polls(loop)
+        turn(loop)
+        assert len(asked) < 10
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def test_select_has_no_place_for_high_numbers() -> None:
+    poller = POLLERS["select"]()
+    read, write = os.pipe()
+    high = 1024 + 5
+    try:
+        os.dup2(read, high)
+    except OSError:
+        pytest.skip("no more than 1,024 descriptors may be open here")
+    finally:
+        os.close(read)
+        os.close(write)
+    try:
+        with pytest.raises(OSError, match=f"cannot watch a descriptor as high as {high}"):
+            poller.add_edge(high)
+        assert list(poller.poll(0)) == []
+    finally:
+        os.close(high)
+
+
+# Which one a loop gets
+
+
+def test_the_best_poller_comes_first() -> None:
+    there = [name for name in ("epoll", "kqueue", "poll") if hasattr(select, name)]
+    assert list(POLLERS) == [*there, "select"]
+    assert _original.select_epoll is getattr(select, "epoll", None)
+
+
+@pytest.mark.parametrize("wanted", POLLERS)
+def test_the_setting_names_the_poller(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L2: any poller can be asked for. What a loop is asked for when it is made comes before the setting."""
+    monkeypatch.setattr(config, "poller", wanted)
+    for flags, expected in ((None, wanted), (0, wanted), ("select", "select")):
+        loop = WatcherLoop(flags, default=False)
+        assert (loop.backend, type(loop._poller)) == (expected, POLLERS[expected])
+        loop.destroy()
+
+
+def test_a_setting_that_the_system_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = next(name for name in ("kqueue", "epoll") if name not in POLLERS)
+    monkeypatch.setattr(config, "poller", missing)
+    with pytest.raises(ValueError, match=f"none of {missing} is available here, only "):
+        WatcherLoop(default=False)
+
+
+@pytest.mark.parametrize("wanted", POLLERS)
+def test_the_environment_names_the_poller_of_the_hub(wanted: str) -> None:
+    program = "from greenswitch import get_hub, sleep; sleep(0.001); print(get_hub().backend)"
+    outcome = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "GREENSWITCH_POLLER": wanted},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (outcome.stdout, outcome.stderr) == (f"{wanted}\n", "")
+
+
+@pytest.mark.parametrize("wanted", [name for name in POLLERS if name != "epoll"])
+def test_sockets_wait_with_every_poller(wanted: str) -> None:
+    """L2: all tests of sockets, TLS and select, once more."""
+    files = ("test_socket.py", "test_select.py", "test_selectors.py", "test_ssl.py")
+    outcome = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *(str(ROOT / "tests" / file) for file in files)],
+        env={**os.environ, "GREENSWITCH_POLLER": wanted},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert outcome.returncode == 0, outcome.stdout[-5000:] + outcome.stderr
