@@ -168,7 +168,9 @@ _SETTINGS = (
     Setting(
         "resolver",
         "greenswitch.resolver.thread:Resolver",
-        _callable(thread="greenswitch.resolver.thread:Resolver"),
+        _callable(
+            block="greenswitch.resolver.blocking:Resolver", thread="greenswitch.resolver.thread:Resolver"
+        ),
         "What makes the resolver of a hub, which looks names up; called with (hub=hub).",
     ),
     Setting(

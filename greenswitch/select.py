@@ -1,11 +1,12 @@
 """The standard `select` module with the waits going through the hub.
 
-What belongs here: `select` and `poll`. What never does: waiting for descriptors of our own sockets
-(`socket`), and `epoll` and its like, which are the loop's own tools.
+What belongs here: `select`, `poll` and `epoll`. What never does: waiting for descriptors of our own sockets
+(`socket`), and `kqueue` and its like, which are the loop's own tools.
 
-Both ask the system first, with a timeout of zero, and again after every wake-up: the results and the errors
+All ask the system first, with a timeout of zero, and again after every wake-up: the results and the errors
 are the system's own, and a descriptor is borrowed from the loop only where one has to wait. What the loop
-tells is only a hint to ask again.
+tells is only a hint to ask again. An `epoll` is a descriptor itself, which is ready to be read when one of
+its own is: that one is borrowed, however many there are behind it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from operator import index as _index
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ._original import monotonic
+from ._original import select_epoll as _original_epoll
 from ._original import select_poll as _original_poll
 from ._original import select_select as _original_select
 from .hub import Waiter, get_hub
@@ -38,6 +40,10 @@ _T = TypeVar("_T")
 _POLLRDHUP = int(getattr(_stdlib, "POLLRDHUP", 0))
 _ANY_REAL = sys.version_info >= (3, 15)
 """Whether timeouts may be fractions and decimal numbers too."""
+
+_EPOLL_DEFAULT = int(
+    getattr(_stdlib, "EPOLLIN", 1) | getattr(_stdlib, "EPOLLPRI", 2) | getattr(_stdlib, "EPOLLOUT", 4)
+)
 
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
@@ -118,6 +124,66 @@ class poll:
         return _wait(dict(self._events), seconds, ready) or []
 
 
+class epoll:
+    """The standard `epoll` object: a descriptor of its own that tells of others. Only `poll()` blocks."""
+
+    def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
+        self._epoll = _original_epoll(sizehint, flags)
+
+    @classmethod
+    def fromfd(cls, fd: int, /) -> epoll:
+        """The object for the epoll descriptor `fd`."""
+        made = cls.__new__(cls)
+        made._epoll = _original_epoll.fromfd(fd)
+        return made
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._epoll.closed)
+
+    def close(self) -> None:
+        """Give the descriptor back. Idempotent."""
+        self._epoll.close()
+
+    def fileno(self) -> int:
+        return int(self._epoll.fileno())
+
+    def __enter__(self) -> epoll:
+        self._epoll.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def register(self, fd: _Fd, eventmask: int = _EPOLL_DEFAULT) -> None:
+        """Tell of the EPOLL* events of `eventmask` on `fd` from now on. OSError (EEXIST) if it is
+        registered."""
+        self._epoll.register(fd, eventmask)
+
+    def modify(self, fd: _Fd, eventmask: int) -> None:
+        """`register` for a descriptor that is registered. OSError (ENOENT) if it is not."""
+        self._epoll.modify(fd, eventmask)
+
+    def unregister(self, fd: _Fd) -> None:
+        """Do not tell of `fd` any more. OSError (ENOENT) if it is not registered."""
+        self._epoll.unregister(fd)
+
+    def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
+        """The (descriptor, events) pairs that are ready, `maxevents` at most (-1: any number). Blocks until
+        there is one, `timeout` seconds at most (None or negative: for ever); an empty list then."""
+        if timeout is not None:
+            timeout = _number(timeout, "timeout must be an integer or None")
+            if timeout < 0.0:
+                timeout = None
+
+        def ready() -> list[tuple[int, int]] | None:
+            return self._epoll.poll(0, maxevents) or None
+
+        if (found := ready()) is not None or timeout == 0.0:
+            return found or []
+        return _wait({self.fileno(): READ}, timeout, ready) or []
+
+
 def _wait(events: dict[int, int], timeout: float | None, ready: Callable[[], _T | None]) -> _T | None:
     """Wait for one of `events` (loop's flags by descriptor) until `ready` finds something; None after
     `timeout` seconds."""
@@ -177,10 +243,16 @@ def _number(timeout: Any, complaint: str) -> float:
         raise TypeError(complaint) from None
 
 
-__implements__ = ["poll", "select"]
+# What the system does not have is not here either.
+if _original_epoll is None:
+    del epoll
+if _original_poll is None:
+    del poll
 
-# Constants and `error` are the standard library's own; `epoll`, `kqueue` and `devpoll` would stop the hub.
-_BLOCKING = ("devpoll", "epoll", "kevent", "kqueue")
+__implements__ = [name for name in ("epoll", "poll", "select") if name in globals()]
+
+# Constants and `error` are the standard library's own; `kqueue` and `devpoll` would stop the hub.
+_BLOCKING = ("devpoll", "kevent", "kqueue")
 __imports__ = [
     name for name in vars(_stdlib) if name[0] != "_" and name not in globals() and name not in _BLOCKING
 ]

@@ -55,10 +55,13 @@ from operator import index as _index
 from typing import TYPE_CHECKING, Any
 
 from ._original import RLock, get_ident, monotonic
+from .exceptions import ConcurrentObjectUseError
 from .hub import Hub, Waiter, get_hub, get_hub_if_any, sleep
 from .loop import READ, URGENT, WRITE, Descriptor
+from .loop.watchers import Watcher
 from .resolver import is_address
 from .resolver.thread import Resolver
+from .timeout import Timeout
 
 if TYPE_CHECKING:
     from socket import _SendableFile
@@ -134,6 +137,7 @@ class _Unregistered(Descriptor):
         self.hangup = self.urgent = True
         self.reader = self.writer = None
         self.closed = False
+        self.ref = True
 
 
 _UNREGISTERED = _Unregistered()
@@ -188,6 +192,7 @@ class socket(_Base):
     _stream: bool
     """A short read or write proves that nothing more can be had, see the module's text."""
     _timeout: float | None
+    _closed: bool
 
     def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:
         self._descriptor = _UNREGISTERED
@@ -318,6 +323,29 @@ class socket(_Base):
         """The descriptor is gone."""
         for waiter in self._strangers:
             waiter.wake()
+
+    # What gevent's sockets have beside
+
+    @property
+    def closed(self) -> bool:
+        """Was it closed? Its descriptor may still be open, for the files that `makefile` made."""
+        return self._closed
+
+    @property
+    def hub(self) -> Hub | None:
+        """The hub in which somebody waited for it last; None if it never had to be waited for."""
+        return None if self._descriptor is _UNREGISTERED else self._hub
+
+    @property
+    def ref(self) -> bool:
+        """Does a wait for it keep the loop alive? Setting this belongs in the thread that waits."""
+        return self._descriptor.ref
+
+    @ref.setter
+    def ref(self, value: bool) -> None:
+        self._is_ours()
+        descriptor = self._descriptor
+        descriptor.loop.set_ref(descriptor, bool(value))
 
     # Reading
 
@@ -714,11 +742,31 @@ def _wait(fileno: int, events: int, timeout: float | None, timeout_exc: BaseExce
         raise TimeoutError("timed out") if timeout_exc is None else timeout_exc
 
 
+def wait(watcher: Watcher, timeout: float | None = None, timeout_exc: BaseException | None = None) -> None:
+    """Wait until the loop's `watcher` calls, and stop it; other greenlets run meanwhile.
+
+    After `timeout` seconds (None: for ever) `timeout_exc` is raised, TimeoutError if it is None. Raises
+    ConcurrentObjectUseError if somebody waits for it already.
+    """
+    if watcher.callback is not None:
+        raise ConcurrentObjectUseError(
+            f"{watcher!r} is already used by another greenlet: {watcher.callback!r}"
+        )
+    if timeout is None:
+        get_hub().wait(watcher)
+        return
+    with Timeout(timeout, TimeoutError("timed out") if timeout_exc is None else timeout_exc):
+        get_hub().wait(watcher)
+
+
 def cancel_wait(
-    watcher: socket | Descriptor, error: type[BaseException] | BaseException = cancel_wait_ex
+    watcher: socket | Descriptor | Watcher, error: type[BaseException] | BaseException = cancel_wait_ex
 ) -> None:
-    """Raise `error` in whoever waits on `watcher`, a socket of this module or its loop's descriptor. Any
-    thread."""
+    """Raise `error` in whoever waits on `watcher`: a socket of this module or its loop's descriptor, from any
+    thread; or a watcher, in the thread of its loop."""
+    if isinstance(watcher, Watcher):
+        get_hub().cancel_wait(watcher, error)
+        return
     descriptor = watcher._descriptor if isinstance(watcher, socket) else watcher
     if descriptor is _UNREGISTERED:
         return
@@ -888,7 +936,7 @@ __dns__ = [
     "gethostbyname_ex",
     "getnameinfo",
 ]
-__extensions__ = ["cancel_wait", "cancel_wait_ex", "wait_read", "wait_readwrite", "wait_write"]
+__extensions__ = ["cancel_wait", "cancel_wait_ex", "wait", "wait_read", "wait_readwrite", "wait_write"]
 
 # What cannot block is the standard library's own.
 __imports__ = [name for name in _stdlib.__all__ if name not in globals()]

@@ -296,7 +296,7 @@ def test_names() -> None:
     assert select.error is OSError
     assert select.POLLIN == stdlib.POLLIN
     assert select.EPOLLIN == stdlib.EPOLLIN
-    for name in ("epoll", "kqueue", "devpoll", "kevent"):
+    for name in ("kqueue", "devpoll", "kevent"):
         assert not hasattr(select, name)
     for name in select.__all__:
         assert hasattr(select, name)

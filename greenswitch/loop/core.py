@@ -87,6 +87,7 @@ class Descriptor:
         "loop",
         "readable",
         "reader",
+        "ref",
         "urgent",
         "writable",
         "writer",
@@ -104,6 +105,8 @@ class Descriptor:
         self.reader: Callable[[], object] | None = None
         self.writer: Callable[[], object] | None = None
         self.closed = False
+        self.ref = True
+        """Does whoever waits on it keep the loop alive? See `Loop.set_ref`."""
         self.always_ready = False
         """A kind of file that pollers do not take and that never blocks. There is nothing to wait for."""
         self.borrowers: list[Borrowed] | None = None
@@ -445,6 +448,12 @@ class Loop:
             self._witness = None
         if descriptor.reader is not None or descriptor.writer is not None or descriptor.borrowers:
             self.ready.append(lambda: self._tell(descriptor, _ALL))
+
+    def set_ref(self, descriptor: Descriptor, ref: bool) -> None:
+        """Is a wait on `descriptor` to keep `run` from returning?"""
+        descriptor.ref = ref
+        if not ref and self._witness is descriptor:
+            self._witness = None
 
     def borrow(
         self,
@@ -788,13 +797,11 @@ class Loop:
         if witness is not None and (witness.reader or witness.writer):
             return True
         for descriptor in self._descriptors.values():
-            if (
-                descriptor.reader
-                or descriptor.writer
-                or (descriptor.borrowers and _keeps(descriptor.borrowers))
-            ):
+            if descriptor.ref and (descriptor.reader or descriptor.writer):
                 # Most likely it waits at the next time as well, and nobody need be searched.
                 self._witness = descriptor
+                return True
+            if descriptor.borrowers and _keeps(descriptor.borrowers):
                 return True
         self._witness = None
         return False
@@ -804,7 +811,7 @@ class Loop:
         """How many things keep `run` from returning, without those that are ready."""
         borrowed = sum(one.ref for waiting in self._borrowed.values() for one in waiting)
         for one in self._descriptors.values():
-            borrowed += (one.reader is not None) + (one.writer is not None)
+            borrowed += one.ref and (one.reader is not None) + (one.writer is not None)
             borrowed += sum(each.ref for each in one.borrowers or ())
         return self.refs + self.timer_count - len(self._unref) + borrowed
 

@@ -26,6 +26,7 @@ __all__ = [
     "patch_module",
     "patch_select",
     "patch_socket",
+    "patch_ssl",
     "patch_time",
     "remove_item",
     "saved",
@@ -164,7 +165,7 @@ def patch_socket(dns: bool = True, aggressive: bool = True) -> None:
     """Replace the class `socket.socket` and the functions that make sockets; with `dns` also those that look
     names up. `aggressive` changes nothing and is there for gevent's sake.
 
-    TLS is not among it: `ssl` goes on to work and blocks the thread.
+    TLS is not among it: unless `ssl` is patched too it goes on to work and blocks the thread.
     """
     _patch("socket", aggressive)
     if dns:
@@ -181,10 +182,16 @@ def patch_time() -> None:
     _patch("time")
 
 
+def patch_ssl() -> None:
+    """Replace the class `ssl.SSLSocket`, which contexts make, those as well that were made before, and
+    `ssl.get_server_certificate`."""
+    _patch("ssl")
+
+
 def patch_select(aggressive: bool = True) -> None:
-    """Replace `select.select` and `select.poll`, also where `selectors` uses them;
-    `selectors.DefaultSelector` becomes the one that uses `poll`. With `aggressive`, what can only stop the
-    hub is removed: `select.epoll`, `kqueue`, `devpoll` and the selectors built on them."""
+    """Replace `select.select`, `poll` and `epoll`, also where `selectors` uses them, and
+    `selectors.DefaultSelector`. With `aggressive`, what can only stop the hub is removed: `select.kqueue`,
+    `devpoll` and the selectors built on them."""
     _patch("select", aggressive)
 
 

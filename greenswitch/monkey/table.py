@@ -7,6 +7,7 @@ does: how a name is replaced (the package), and what it is replaced with (the mo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import NamedTuple
 
 __all__ = ["NOTHING_TO_PATCH", "OPTIONS", "TABLE", "Row"]
@@ -33,14 +34,23 @@ def _same(names: str) -> dict[str, str]:
     return {name: name for name in names.split()}
 
 
-TABLE: tuple[Row, ...] = (
+def _there(module: str, names: str) -> dict[str, str]:
+    """Those of `names` that the standard module has on this system."""
+    try:
+        found = import_module(module)
+    except ImportError:
+        return {}
+    return {name: name for name in names.split() if hasattr(found, name)}
+
+
+_ROWS: tuple[Row, ...] = (
     Row(
         "socket",
         "socket",
         "greenswitch.socket",
         _same("SocketType create_connection create_server fromfd socket socketpair"),
-        # ssl.SSLSocket derives from the class it finds. It leaves the waiting to OpenSSL and the timeout of
-        # the system's socket: on a socket of ours, which never blocks, it would not work.
+        # ssl.SSLSocket derives from the class it finds, and ours from both. Where TLS is not patched, it
+        # leaves the waiting to OpenSSL and the timeout of the system's socket, and one of ours never blocks.
         before=("ssl",),
     ),
     Row(
@@ -50,23 +60,33 @@ TABLE: tuple[Row, ...] = (
         _same("getaddrinfo getfqdn gethostbyaddr gethostbyname gethostbyname_ex getnameinfo"),
     ),
     Row("time", "time", "greenswitch.time", _same("sleep")),
+    Row("ssl", "ssl", "greenswitch.ssl", _there("ssl", "SSLSocket get_server_certificate")),
+    # Contexts make sockets of this class, also those that were made before. SSLContext itself stays: its
+    # methods look for it by its name.
+    Row("ssl", "ssl", "greenswitch.ssl", {"SSLContext.sslsocket_class": "SSLSocket"}),
     Row(
         "select",
         "select",
         "greenswitch.select",
-        _same("poll select"),
-        removed=("devpoll", "epoll", "kevent", "kqueue"),
+        _there("select", "epoll poll select"),
+        removed=("devpoll", "kevent", "kqueue"),
     ),
     # The selectors took hold of the functions above when they were imported.
     Row(
         "select",
         "selectors",
         "greenswitch.select",
-        {"SelectSelector._select": "select", "PollSelector._selector_cls": "poll"},
-        removed=("DevpollSelector", "EpollSelector", "KqueueSelector"),
+        {
+            "SelectSelector._select": "select",
+            **{f"{name.title()}Selector._selector_cls": name for name in _there("select", "epoll poll")},
+        },
+        removed=("DevpollSelector", "KqueueSelector"),
     ),
-    Row("select", "selectors", "selectors", {"DefaultSelector": "PollSelector"}),
+    Row("select", "selectors", "greenswitch.selectors", {"DefaultSelector": "DefaultSelector"}),
 )
+
+TABLE = tuple(row for row in _ROWS if row.option != "ssl" or _there("ssl", "SSLSocket"))
+"""The rows; without those for a module that this interpreter was built without."""
 
 OPTIONS: tuple[str, ...] = tuple(dict.fromkeys(row.option for row in TABLE))
 """The words of `patch_all` that this version has something for."""

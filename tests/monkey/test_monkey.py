@@ -55,8 +55,8 @@ PATCHED = """
     from greenswitch import monkey
     assert not monkey.saved and not monkey.is_module_patched("socket")
     assert monkey.patch_all() is True
-    import select, selectors, socket, time
-    import greenswitch.select, greenswitch.socket, greenswitch.time
+    import select, selectors, socket, ssl, time
+    import greenswitch.select, greenswitch.selectors, greenswitch.socket, greenswitch.ssl, greenswitch.time
 """
 
 
@@ -71,9 +71,10 @@ def test_patch_all_replaces(run_python: RunPython) -> None:
     assert socket.getaddrinfo is greenswitch.socket.getaddrinfo
     assert time.sleep is greenswitch.time.sleep
     assert select.select is greenswitch.select.select and select.poll is greenswitch.select.poll
-    assert not hasattr(select, "epoll") and not hasattr(selectors, "EpollSelector")
-    assert selectors.DefaultSelector is selectors.PollSelector
-    for item in ("socket.socket", "socket.getaddrinfo", "time.sleep", "select.epoll"):
+    assert select.epoll is greenswitch.select.epoll is selectors.EpollSelector._selector_cls
+    assert selectors.DefaultSelector is greenswitch.selectors.DefaultSelector
+    assert ssl.SSLSocket is greenswitch.ssl.SSLSocket is ssl.create_default_context().sslsocket_class
+    for item in ("socket.socket", "socket.getaddrinfo", "time.sleep", "select.epoll", "ssl.SSLSocket"):
         module, item = item.split(".")
         assert monkey.is_module_patched(module) and monkey.is_object_patched(module, item)
         assert monkey.saved[module][item] is monkey.get_original(module, item)
@@ -97,6 +98,7 @@ def test_patching_twice_is_harmless(run_python: RunPython) -> None:
     for _ in range(3):
         monkey.patch_all()
         monkey.patch_socket(); monkey.patch_dns(); monkey.patch_time(); monkey.patch_select()
+        monkey.patch_ssl()
     assert monkey.saved == before
     time.sleep(0)
     assert selectors.SelectSelector._select([], [], [], 0) == ([], [], [])
@@ -112,7 +114,8 @@ def test_patching_twice_is_harmless(run_python: RunPython) -> None:
         ("patch_dns()", ["socket"]),
         ("patch_time()", ["time"]),
         ("patch_select()", ["select", "selectors"]),
-        ("patch_all(socket=False, dns=False, select=False)", ["time"]),
+        ("patch_ssl()", ["ssl"]),
+        ("patch_all(socket=False, dns=False, select=False, ssl=False)", ["time"]),
     ],
 )
 def test_each_can_be_patched_alone(run_python: RunPython, call: str, modules: list[str]) -> None:
@@ -138,8 +141,10 @@ def test_select_that_is_not_aggressive(run_python: RunPython) -> None:
         from greenswitch import monkey
         monkey.patch_all(aggressive=False)
         import select, selectors
-        assert select.epoll and selectors.EpollSelector
-        assert selectors.DefaultSelector is selectors.PollSelector
+        kept = [name for name in ("kqueue", "devpoll") if hasattr(select, name)]
+        monkey.patch_all(aggressive=True)
+        assert kept == [name for name in ("kqueue", "devpoll") if name in monkey.saved["select"]]
+        assert not any(hasattr(select, name) for name in kept)
         """,
     )
 
@@ -155,7 +160,7 @@ def test_words_of_gevent(run_python: RunPython, word: str) -> None:
         try:
             monkey.patch_all({word}=True)
         except NotImplementedError as error:
-            assert "{word}=True" in str(error) and "socket, dns, time, select" in str(error)
+            assert "{word}=True" in str(error) and "socket, dns, time, " in str(error)
         else:
             raise AssertionError("accepted")
         assert not monkey.saved
@@ -398,7 +403,8 @@ def test_selectors_wait_cooperatively(run_python: RunPython) -> None:
                 sleep(0.001)
         ticker = Greenlet.spawn(tick)
         one, other = socket.socketpair()
-        for kind in (selectors.SelectSelector, selectors.PollSelector, selectors.DefaultSelector):
+        kinds = selectors.SelectSelector, selectors.PollSelector, selectors.EpollSelector
+        for kind in (*kinds, selectors.DefaultSelector):
             with kind() as selector:
                 key = selector.register(one, selectors.EVENT_READ, "data")
                 turns = 0
@@ -514,19 +520,27 @@ def test_multiprocessing_connections_still_work(run_python: RunPython) -> None:
     assert printed == "abab\n"
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["ssl first", "patched first"])
-def test_tls_still_works(run_python: RunPython, before: bool) -> None:
-    """I3: as long as there is no TLS of our own, the standard one goes on to work - blocking, in native
-    threads."""
+@pytest.mark.parametrize("order", ["ssl first", "context first", "patched first", "not patched"])
+def test_tls(run_python: RunPython, order: str) -> None:
+    """I3, I4: TLS by the names of `ssl`, however late the patching, is done by greenlets; with
+    `patch_all(ssl=False)` native threads can do it."""
+    thread = order == "not patched"
     printed = result_of(
         run_python,
-        ("import ssl\n" if before else "")
+        ("import ssl\n" if order in ("ssl first", "context first") else "")
+        + (
+            "early = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n"
+            if order == "context first"
+            else "early = None\n"
+        )
+        + f"from greenswitch import monkey, spawn; monkey.patch_all(ssl={not thread})\n"
         + textwrap.dedent(
-            """
-            from greenswitch import monkey; monkey.patch_all(ssl=None)
+            f"""
             import socket, ssl, threading
             def context(kind):
-                made = ssl.SSLContext(kind)
+                made = early or ssl.SSLContext(kind)
+                if kind != ssl.PROTOCOL_TLS_SERVER:
+                    made = ssl.SSLContext(kind)
                 made.maximum_version = ssl.TLSVersion.TLSv1_2
                 made.check_hostname = False
                 made.verify_mode = ssl.CERT_NONE
@@ -539,13 +553,15 @@ def test_tls_still_works(run_python: RunPython, before: bool) -> None:
                 connection, _ = listener.accept()
                 with context(ssl.PROTOCOL_TLS_SERVER).wrap_socket(connection, server_side=True) as tls:
                     tls.sendall(tls.recv(100).upper())
-            thread = threading.Thread(target=serve)
-            thread.start()
+            served = threading.Thread(target=serve) if {thread} else spawn(serve)
+            if {thread}:
+                served.start()
             with socket.create_connection(address, timeout=30) as plain:
                 with context(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(plain) as tls:
+                    assert isinstance(tls, ssl.SSLSocket)
                     tls.sendall(b"secret")
                     print(tls.recv(100).decode())
-            thread.join()
+            served.join()
             listener.close()
             """
         ),
