@@ -17,6 +17,8 @@ from types import ModuleType
 from greenswitch import compat
 
 STAND_INS = Path(__file__).resolve().parents[1] / "stand_ins" / "gevent"
+HOMES = {"gevent._": STAND_INS, "gevent.resolver._": STAND_INS / "resolver"}
+"""Where the private modules are whose names begin so."""
 
 
 class StandIns:
@@ -28,9 +30,10 @@ class StandIns:
     ) -> ModuleSpec | None:
         if fullname == "gevent.testing":
             import_module("gevent._additions")
-        if not fullname.startswith("gevent._"):
+        home = next((home for prefix, home in HOMES.items() if fullname.startswith(prefix)), None)
+        if home is None:
             return None
-        return PathFinder.find_spec(fullname, [str(STAND_INS)] if fullname.count(".") == 1 else path)
+        return PathFinder.find_spec(fullname, path if fullname.startswith("gevent._ffi.") else [str(home)])
 
 
 compat.install("greenlet", "gevent")

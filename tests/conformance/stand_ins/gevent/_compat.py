@@ -10,7 +10,8 @@ import os
 from importlib import import_module
 from io import StringIO as NativeStrIO
 from time import get_clock_info, perf_counter
-from typing import Any
+from types import TracebackType
+from typing import Any, NoReturn
 
 __all__ = [
     "LINUX",
@@ -22,6 +23,7 @@ __all__ = [
     "get_clock_info",
     "get_this_psutil_process",
     "perf_counter",
+    "reraise",
     "thread_mod_name",
 ]
 
@@ -32,6 +34,11 @@ PURE_PYTHON = False
 for one of those: that is in the table, with all else that gevent passes and greenswitch does not."""
 
 thread_mod_name = "_thread"
+
+
+def reraise(kind: type[BaseException], value: BaseException, trace: TracebackType | None = None) -> NoReturn:
+    """Raise the exception with that traceback."""
+    raise value.with_traceback(trace)
 
 
 def get_this_psutil_process() -> Any:
