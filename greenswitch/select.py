@@ -90,24 +90,22 @@ class poll:
         self._poll = _original_poll()
         self._events: dict[int, int] = {}
 
-    def register(
-        self, fd: _Fd, eventmask: int = _stdlib.POLLIN | _stdlib.POLLPRI | _stdlib.POLLOUT, /
-    ) -> None:
+    def register(self, fd: _Fd, eventmask: int = _stdlib.POLLIN | _stdlib.POLLPRI | _stdlib.POLLOUT) -> None:
         """Ask for the POLL* events of `eventmask` on `fd` from now on, in place of those asked for before."""
         self._poll.register(fd, eventmask)
         self._events[_fileno(fd)] = _flags(eventmask)
 
-    def modify(self, fd: _Fd, eventmask: int, /) -> None:
+    def modify(self, fd: _Fd, eventmask: int) -> None:
         """`register` for a descriptor that is registered. OSError (ENOENT) if it is not."""
         self._poll.modify(fd, eventmask)
         self._events[_fileno(fd)] = _flags(eventmask)
 
-    def unregister(self, fd: _Fd, /) -> None:
+    def unregister(self, fd: _Fd) -> None:
         """Do not ask for `fd` any more. KeyError if it is not registered."""
         self._poll.unregister(fd)
         del self._events[_fileno(fd)]
 
-    def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
+    def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
         """The (descriptor, events) pairs that are ready. Blocks until there is one, `timeout` milliseconds at
         most (None or negative: for ever); an empty list then."""
         seconds = None

@@ -725,15 +725,17 @@ def wait_read(fileno: int, timeout: float | None = None, timeout_exc: BaseExcept
     _wait(fileno, READ, timeout, timeout_exc)
 
 
-def wait_write(fileno: int, timeout: float | None = None, timeout_exc: BaseException | None = None) -> None:
-    """`wait_read` for room to write."""
+def wait_write(
+    fileno: int, timeout: float | None = None, timeout_exc: BaseException | None = None, event: object = None
+) -> None:
+    """`wait_read` for room to write. `event` is not looked at, as in gevent."""
     _wait(fileno, WRITE, timeout, timeout_exc)
 
 
 def wait_readwrite(
-    fileno: int, timeout: float | None = None, timeout_exc: BaseException | None = None
+    fileno: int, timeout: float | None = None, timeout_exc: BaseException | None = None, event: object = None
 ) -> None:
-    """`wait_read` for either direction, whichever comes first."""
+    """`wait_read` for either direction, whichever comes first. `event` is not looked at, as in gevent."""
     _wait(fileno, READ | WRITE, timeout, timeout_exc)
 
 

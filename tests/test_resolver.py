@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from greenswitch import _original, socket
+from greenswitch import _original, config, socket
 from greenswitch.greenlets import Greenlet, joinall
 from greenswitch.hub import get_hub, sleep
-from greenswitch.resolver import is_address
+from greenswitch.resolver import blocking, is_address
 from greenswitch.resolver.thread import Resolver
 from greenswitch.timeout import Timeout
 
@@ -178,3 +178,46 @@ def test_hub_has_a_resolver() -> None:
 )
 def test_is_address(host: object, answer: bool) -> None:
     assert is_address(host) is answer
+
+
+# Another resolver
+
+
+def test_the_setting_names_the_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """I4: which resolver a hub makes is a setting, by name or by what it is; it is asked by `socket` and by
+    whoever asks the hub."""
+    hub = get_hub()
+    monkeypatch.setattr(hub, "_resolver", None)
+    before = config.resolver
+    try:
+        config.resolver = "block"  # type: ignore[misc]
+        assert type(hub.resolver) is blocking.Resolver
+        hub.resolver = None
+        config.resolver = "thread"  # type: ignore[misc]
+        assert type(hub.resolver) is Resolver
+        hub.resolver = None
+
+        class Own:
+            def __init__(self, hub: Any) -> None:
+                self.asked: list[object] = []
+
+            def gethostbyname(self, hostname: str) -> str:
+                self.asked.append(hostname)
+                return "127.0.0.1"
+
+        config.resolver = Own  # type: ignore[misc]
+        assert socket.gethostbyname("whoever.invalid") == "127.0.0.1"
+        assert hub.resolver.asked == ["whoever.invalid"]
+    finally:
+        config.resolver = before  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", NUMERIC)
+def test_the_blocking_resolver(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standard answers and errors, and no thread."""
+    resolver = blocking.Resolver(hub=get_hub())
+    monkeypatch.setattr(get_hub(), "_resolver", resolver)
+    threads = threading.active_count()
+    assert outcome_of(socket, NUMERIC[name]) == outcome_of(stdlib, NUMERIC[name])
+    assert threading.active_count() == threads
+    resolver.close()

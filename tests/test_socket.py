@@ -17,6 +17,7 @@ import resource
 import socket as stdlib
 import struct
 import sys
+import textwrap
 import threading
 import time
 import weakref
@@ -28,7 +29,7 @@ from typing import Any
 
 import pytest
 
-from greenswitch import socket
+from greenswitch import config, socket
 from greenswitch.exceptions import BlockingSwitchOutError, ConcurrentObjectUseError
 from greenswitch.greenlets import Greenlet, joinall
 from greenswitch.hub import get_hub, sleep
@@ -144,6 +145,7 @@ def test_echo_server_in_blocking_style() -> None:
     assert ended == [name]
 
 
+@pytest.mark.skipif(config.poller == "select", reason="select() takes 1,024 descriptors")
 def test_a_thousand_clients_at_once() -> None:
     """I1, L4: a thousand connections, all open at the same time, in one thread."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -1617,3 +1619,85 @@ def test_nothing_is_left_in_the_loop(tcp: tuple[socket.socket, socket.socket]) -
                 client.recv(1)
     sleep(0)
     assert set(loop._descriptors) <= before
+
+
+# What gevent's sockets have beside
+
+
+def test_closed_and_hub(tcp: tuple[socket.socket, socket.socket]) -> None:
+    one, other = tcp
+    assert not one.closed and other.hub is None
+    other.send(b"x")
+    assert one.recv(10) == b"x"
+    with pytest.raises(TimeoutError):
+        one.settimeout(0.001)
+        one.recv(10)
+    assert one.hub is get_hub()
+    file = one.makefile("rb")
+    one.close()
+    assert one.closed and one.fileno() >= 0
+    file.close()
+    assert one.closed and one.fileno() == -1
+
+
+def test_a_wait_that_does_not_keep_the_loop(run_python: Any) -> None:
+    """`ref`: the program ends although somebody waits for a socket; for one with `ref` it does not end."""
+    program = """
+        from greenswitch import get_hub, socket, spawn
+        from greenswitch.hub import sleep
+        one, other = socket.socketpair()
+        assert one.ref
+        one.ref = False
+        assert not one.ref and other.ref
+        waiting = spawn(one.recv, 1)
+        assert get_hub().join()
+        assert not waiting.ready() and get_hub().loop.activecnt == 0
+        # Whoever waits is woken as ever, while something else keeps the loop.
+        spawn(lambda: (sleep(0.01), other.send(b"x")))
+        assert get_hub().join() and waiting.get() == b"x"
+        waiting = spawn(one.recv, 1)
+        one.ref = True
+        assert not get_hub().join(0.05) and get_hub().loop.activecnt == 1
+        one.ref = False
+        assert get_hub().join()
+        print("good")
+    """
+    assert run_python(textwrap.dedent(program)).check().stdout == "good\n"
+
+
+def test_wait_for_a_watcher(tcp: tuple[socket.socket, socket.socket]) -> None:
+    one, other = tcp
+    watcher = get_hub().loop.io(one.fileno(), 1)
+    with pytest.raises(TimeoutError):
+        socket.wait(watcher, 0.01)
+    with pytest.raises(KeyError):
+        socket.wait(watcher, 0.01, KeyError())
+    waiting = spawn(socket.wait, watcher)
+    sleep(0)
+    with pytest.raises(ConcurrentObjectUseError):
+        socket.wait(watcher)
+    socket.cancel_wait(watcher)
+    with pytest.raises(socket.cancel_wait_ex):
+        waiting.get()
+    waiting = spawn(socket.wait, watcher, 10)
+    other.send(b"x")
+    waiting.get()
+    assert not watcher.active
+    watcher.close()
+
+
+@pytest.mark.skipif(not hasattr(stdlib, "send_fds"), reason="the system passes no descriptors")
+def test_passing_descriptors(unix: tuple[socket.socket, socket.socket]) -> None:
+    """`send_fds` and `recv_fds`, over `sendmsg` and `recvmsg`, wait as these do."""
+    one, other = unix
+    waiting = spawn(socket.recv_fds, one, 10, 4)
+    sleep(0.01)
+    assert not waiting.ready()
+    read, write = os.pipe()
+    assert socket.send_fds(other, [b"two"], [read, write]) == 3
+    data, fds, _, _ = waiting.get()
+    assert data == b"two" and len(fds) == 2
+    os.write(fds[1], b"through")
+    assert os.read(read, 10) == b"through"
+    for fd in (read, write, *fds):
+        os.close(fd)

@@ -5,7 +5,8 @@ What never does: what the names do.
 
 The list: module -> name -> what it is, for a class also each of its public attributes; "" stands for the
 class itself. A signature is written as its parameters: `name` is required, `name=` optional, `/name` can be
-given by position only, `!name` by name only, `*` and `**` take the rest.
+given by position only, `!name` by name only, `*` and `**` take the rest. Methods that sockets have in the
+standard library are without one: there gevent's have other names for what can be given by position only.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ FILES = {
     "test__event": 46,
     "test__events": 4,
     "test__exc_info": 2,
+    "test__greenio": 2,
     "test__greenlet": 107,
     "test__greenletset": 9,
     "test__hub": 18,
@@ -46,6 +47,7 @@ FILES = {
     "test__local": 21,
     "test__lock": 6,
     "test__loop_callback": 1,
+    "test__makefile_ref": 14,
     "test__monkey_queue": 14,
     "test__nondefaultloop": 1,
     "test__order": 5,
@@ -55,6 +57,16 @@ FILES = {
     "test__refcount_core": 1,
     "test__semaphore": 19,
     "test__sleep0": 1,
+    "test__socket": 26,
+    "test__socket_dns": 157,
+    "test__socket_dns6": 37,
+    "test__socket_errors": 1,
+    "test__socket_ex": 2,
+    "test__socket_send_memoryview": 2,
+    "test__socket_ssl": 2,
+    "test__socket_timeout": 1,
+    "test__socketpair": 2,
+    "test__ssl": 18,
     "test__systemerror": 10,
     "test__threadpool": 94,
     "test__timeout": 11,
@@ -64,13 +76,12 @@ FILES = {
 
 _NOT_IN_MEMORY = """
     test__ares_host_result test__ares_timeout test__backdoor test__example_echoserver
-    test__example_portforwarder test__example_udp_client test__example_udp_server test__example_webproxy
-    test__example_wsgiserver test__example_wsgiserver_ssl test__fileobject test__getaddrinfo_import
-    test__greenio test__greenness test__issue1686 test__issue6 test__issue600 test__makefile_ref test__os
-    test__pywsgi test__refcount test__resolver_dnspython test__select test__selectors test__server
-    test__server_pywsgi test__signal test__socket test__socket_close test__socket_dns test__socket_dns6
-    test__socket_errors test__socket_ex test__socket_send_memoryview test__socket_ssl test__socket_timeout
-    test__socketpair test__ssl test__subprocess test__subprocess_interrupted test__subprocess_poll
+    test__example_portforwarder test__example_udp_client test__example_udp_server
+    test__example_webproxy test__example_wsgiserver test__example_wsgiserver_ssl test__fileobject
+    test__getaddrinfo_import test__greenness test__issue1686 test__issue6 test__issue600 test__os
+    test__pywsgi test__refcount test__select test__selectors test__server test__server_pywsgi
+    test__signal test__socket_close test__subprocess test__subprocess_interrupted
+    test__subprocess_poll
 """
 _PATCHED = """
     test___monkey_patching test__import_blocking_in_greenlet test__issue_728 test__monkey
@@ -98,6 +109,7 @@ LEFT_OUT = {
     "test__environ": "asks that GEVENT_BACKEND chooses libev's backend",
     "test__examples": "runs the files of gevent's source distribution",
     "test__execmodules": "walks through the files of gevent's package",
+    "test__resolver_dnspython": "about a resolver made of another package",
     "test__memleak": "about gevent's own measuring of leaks",
 }
 
@@ -217,6 +229,17 @@ FAILED = (
     ),
     Row("test__semaphore", "TestCExt.test_c_extension", _CYTHON),
     Row(
+        "test__socket",
+        "TestFunctions.test_resolve_ipv6_scope_id",
+        _PRIVATE,
+    ),
+    Row(
+        "test__socket_ex",
+        "TestClosedSocket.test",
+        "gives send() a timeout of its own; here a socket has one, by settimeout()",
+    ),
+    Row("test__socket_ex", "TestRef.test", _PRIVATE),
+    Row(
         "test__systemerror",
         "TestCallback.test_keyboard_interrupt_stderr_patched"
         " TestSpawn.test_keyboard_interrupt_stderr_patched",
@@ -273,6 +296,11 @@ EITHER = (
         "wants that 1,000 greenlets start within a millisecond",
     ),
     Row(
+        "test__socket_dns",
+        "TestGeventOrg.test_AI_CANONNAME Test_getaddrinfo.test_enums",
+        "looks up names of the internet",
+    ),
+    Row(
         "test__local",
         "TestGeventLocal.test_locals_collected_when_greenlet_dead_but_still_referenced",
         "wants that native threads have ended when they were just started",
@@ -314,5 +342,25 @@ SKIPPED = (
         " TestGetInterruptSimpleQueue.test_raises_timeout_Timeout_exc_customized",
         "of a class that the test is not about",
     ),
+    Row(
+        "test__socket_dns6",
+        " ".join(
+            f"{case}.test__{name}__{call}"
+            for case, *names in (
+                ("Test6", "aaaa_test_ipv6_com"),
+                ("Test6_ds", "aaaa_test_ipv6_com", "ds_test_ipv6_com"),
+                ("Test6_google", "aaaa_test_ipv6_com", "ipv6_google_com"),
+            )
+            for name in names
+            for call in ("gethostbyname", "gethostbyname_ex")
+        ),
+        "asks for IPv6 by functions that know none",
+    ),
+    Row(
+        "test__socket_ssl",
+        "AmazonHTTPSTests.test_amazon_response AmazonHTTPSTests.test_str_and_repr",
+        "for Python 2",
+    ),
+    Row("test__ssl", "TestSSL.test_empty_send", "for an error that OpenSSL has no more"),
 )
 """Tests that gevent's package itself skips, on gevent too."""

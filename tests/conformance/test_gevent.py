@@ -1,5 +1,5 @@
-"""gevent's own tests about what needs no descriptor, run on greenswitch under the name `gevent` (spec D3):
-what must pass passes, and what does not is in the table `expected_gevent`, with the reason.
+"""gevent's own tests, but for those that are left out with a reason, run on greenswitch under the name
+`gevent` (spec D3): what must pass passes, and what does not is in the table `expected_gevent`.
 
 What belongs here: the comparison with the table, and proof that it is greenswitch which is tested. What never
 does: how the tests are run (`peers`).

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -567,3 +568,70 @@ def test_tls(run_python: RunPython, order: str) -> None:
         ),
     )
     assert printed == "SECRET\n"
+
+
+HTTPS = """
+import http.server, io, socket, ssl, sys, tempfile, threading, time, urllib.request
+import trustme
+
+authority = trustme.CA()
+server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+authority.issue_cert("localhost").configure_cert(server)
+trusted = tempfile.NamedTemporaryFile(suffix=".pem")
+trusted.write(authority.cert_pem.bytes())
+trusted.flush()
+
+listener = socket.create_server(("127.0.0.1", 0), backlog=50)
+address = f"https://localhost:{listener.getsockname()[1]}/"
+together = []
+
+def answer(connection):
+    # Nobody is answered before all have asked: whoever blocks the thread never gets there.
+    with server.wrap_socket(connection, server_side=True) as tls:
+        assert tls.recv(10000).startswith(b"GET / HTTP/1.1")
+        together.append(tls)
+        while len(together) < COUNT:
+            time.sleep(0.001)
+        tls.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\nConnection: close\\r\\n\\r\\nhello")
+
+def accept():
+    while True:
+        spawn(answer, listener.accept()[0])
+
+COUNT = 20
+spawn(accept)
+"""
+
+
+@pytest.mark.skipif(find_spec("trustme") is None, reason="trustme, which makes the certificates, is missing")
+@pytest.mark.parametrize("client", ["urllib", "requests"])
+def test_https_of_other_libraries(run_python: RunPython, client: str) -> None:
+    """I2, I3, I4: twenty requests over TLS at once, certificates checked, in one thread; a server with a
+    certificate that is not trusted is refused."""
+    if client == "requests":
+        pytest.importorskip("requests", reason="requests is not installed")
+        get = "requests.get(address, verify=trusted.name, timeout=30).content"
+        untrusted = "requests.get(address, timeout=30)"
+    else:
+        get = (
+            "urllib.request.urlopen(address, context=ssl.create_default_context(cafile=trusted.name)).read()"
+        )
+        untrusted = "urllib.request.urlopen(address, timeout=30)"
+    printed = result_of(
+        run_python,
+        "from greenswitch import joinall, monkey, spawn\nmonkey.patch_all()\n"
+        + HTTPS
+        + f"import {'requests' if client == 'requests' else 'urllib'}\n"
+        + textwrap.dedent(
+            f"""
+            gets = [spawn(lambda: {get}) for _ in range(COUNT)]
+            joinall(gets, raise_error=True)
+            assert [get.value for get in gets] == [b"hello"] * COUNT
+            try:
+                {untrusted}
+            except OSError as error:
+                print("CERTIFICATE_VERIFY_FAILED" in str(error))
+            """
+        ),
+    )
+    assert printed == "True\n"
