@@ -6,8 +6,9 @@ as they are; nor waiting itself (`socket`).
 
 **How a TLS socket waits.** OpenSSL is given a system's socket that never blocks, so each of its operations
 ends, or says what it needs: something to read, or room to write - whatever the operation is, because a
-handshake may be under way in a read. "Needs something to read" is said after the system said "would block".
-That is proof 1 of `socket`, and the wait is that of a plain socket. A read is tried before anything is waited
+handshake may be under way in a read. "Needs something to read" is said after the system said "would block"
+(records that are no data do not make it say so: CPython sets SSL_MODE_AUTO_RETRY). That is proof 1 of
+`socket`, and the wait is that of a plain socket. A read is tried before anything is waited
 for: OpenSSL may hold what has long been read.
 
 **One writer.** A write that had to wait must be repeated with the same data: OpenSSL has encrypted it already
