@@ -37,8 +37,10 @@ __all__ = [
     "monotonic",
     "os_close",
     "os_fork",
+    "os_forkpty",
     "os_pipe",
     "os_read",
+    "os_readv",
     "os_set_blocking",
     "os_stat",
     "os_waitpid",
@@ -68,8 +70,10 @@ set_wakeup_fd = _signal.set_wakeup_fd
 
 os_close = _os.close
 os_fork = _os.fork
+os_forkpty = _os.forkpty
 os_pipe = _os.pipe
 os_read = _os.read
+os_readv = _os.readv
 os_set_blocking = _os.set_blocking
 os_stat = _os.stat
 os_waitpid = _os.waitpid

@@ -36,7 +36,7 @@ from .exceptions import (
     InvalidSwitchError,
     LoopExit,
 )
-from .loop import Descriptor, Loop, Timer, WatcherLoop
+from .loop import HANGUP, READ, WRITE, Borrowed, Descriptor, Loop, Timer, WatcherLoop
 from .loop.core import last_look
 from .loop.watchers import Watcher
 
@@ -434,6 +434,13 @@ class Hub(greenlet):
         if descriptor.reader is not None or descriptor.writer is not None:
             self.loop.ready.append(partial(_throw_into_waiters, descriptor, error))
 
+    def give_up_fd(self, fd: int, error: BaseException) -> None:
+        """`fd` is about to be closed, and its number may be in use again at once: throw `error`, from the loop,
+        into those who wait for it now. Does not block."""
+        evicted = self.loop.evict(fd)
+        if evicted:
+            self.loop.ready.append(partial(_throw_into_borrowers, evicted, error))
+
     # Waiting for watchers
 
     def wait(self, watcher: Watcher) -> None:
@@ -725,6 +732,21 @@ def _throw_into_waiters(descriptor: Descriptor, error: BaseException) -> None:
         if callback is not None:
             setattr(descriptor, side, None)
             callback.__self__.throw(error)
+
+
+def _throw_into_borrowers(evicted: list[Borrowed], error: BaseException) -> None:
+    for borrowed in evicted:
+        callback = borrowed.callback
+        if callback is None:
+            # Released meanwhile.
+            continue
+        borrowed.callback = None
+        throw = getattr(getattr(callback, "__self__", None), "throw", None)
+        if throw is None:
+            # A watcher, which calls somebody who looks for himself.
+            callback(READ | WRITE | HANGUP)
+        else:
+            throw(error)
 
 
 def _throw(target: greenlet, error: type[BaseException] | BaseException) -> None:

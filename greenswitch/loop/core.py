@@ -512,6 +512,18 @@ class Loop:
         if descriptor is not None and descriptor.borrowers and borrowed in descriptor.borrowers:
             descriptor.borrowers.remove(borrowed)
 
+    def evict(self, fd: int) -> list[Borrowed]:
+        """`fd` is about to be closed: stop watching it. Those who borrowed it and were not told yet, whom nobody
+        will tell any more; the owner of a descriptor of ours is called, to look for himself."""
+        evicted = self._borrowed.pop(fd, None)
+        descriptor = self._descriptors.get(fd)
+        if evicted is not None:
+            self._poller.remove(fd)
+        elif descriptor is not None:
+            evicted, descriptor.borrowers = descriptor.borrowers, None
+            self.unregister(descriptor)
+        return evicted or []
+
     def _after_telling(self, fd: int, waiting: list[Borrowed]) -> None:
         """Some of those who borrowed `fd` left: forget it, or watch for the others."""
         if not waiting:

@@ -10,14 +10,14 @@ one thing that is safe there and from where any loop hears it: `Loop.call_thread
 from __future__ import annotations
 
 from collections.abc import Callable
-from signal import SIG_DFL
+from signal import SIG_DFL, SIG_IGN, SIGCHLD
 from types import FrameType
 from typing import Any
 
 from .._original import get_signal, set_signal
 from .core import Loop
 
-__all__ = ["Listener", "listen", "unlisten"]
+__all__ = ["Listener", "handler_behind", "listen", "set_handler_behind", "unlisten"]
 
 Listener = tuple[Loop, Callable[[], object]]
 """A loop, and what it is to call."""
@@ -29,6 +29,30 @@ _former: dict[int, Any] = {}
 def _heard(signum: int, frame: FrameType | None) -> None:
     for loop, callback in _listeners.get(signum, ()):
         loop.call_threadsafe(callback)
+    if signum == SIGCHLD:
+        # Who waits for children of his own must not take them from those who have a handler for theirs.
+        former = _former.get(signum)
+        if callable(former):
+            former(signum, frame)
+
+
+def handler_behind(signum: int) -> Any:
+    """The handler that is to be back after the last `unlisten`; that of the process if nobody listens."""
+    present = get_signal(signum)
+    return _former.get(signum, SIG_DFL) if present is _heard else present
+
+
+def set_handler_behind(signum: int, handler: Any) -> Any:
+    """`signal.signal` that leaves those who listen alone. Returns and raises the same."""
+    if get_signal(signum) is not _heard:
+        return set_signal(signum, handler)
+    if not callable(handler) and handler not in (SIG_DFL, SIG_IGN):
+        raise TypeError("signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable object")
+    # Changes nothing and raises what is to be raised in other threads.
+    set_signal(signum, _heard)
+    former = _former.get(signum, SIG_DFL)
+    _former[signum] = handler
+    return former
 
 
 def listen(signum: int, listener: Listener) -> None:

@@ -597,6 +597,11 @@ class child(_Counted):
         """Whom it waits for."""
         return self._pid
 
+    @property
+    def coming(self) -> tuple[int, int] | None:
+        """Number and status of the child of which it is to be called next, None if there is none by now."""
+        return self._statuses[0] if self._statuses else None
+
     def _begin(self) -> None:
         self.loop._children.add(self)
         super()._begin()
