@@ -180,6 +180,16 @@ _SETTINGS = (
         "What makes the pool of native threads of a hub; called with (threadpool_size, hub=hub,"
         " idle_task_timeout=threadpool_idle_task_timeout).",
     ),
+    Setting(
+        "fileobject",
+        "greenswitch.fileobject:FileObjectPosix",
+        _callable(
+            posix="greenswitch.fileobject:FileObjectPosix",
+            thread="greenswitch.fileobject:FileObjectThread",
+            block="greenswitch.fileobject:FileObjectBlock",
+        ),
+        "What FileObject is, when greenswitch.fileobject is first imported.",
+    ),
     Setting("threadpool_size", 10, _count, "The greatest number of threads of a hub's pool."),
     Setting(
         "threadpool_idle_task_timeout",
@@ -277,6 +287,10 @@ class Config:
     @property
     def threadpool(self) -> Callable[..., Any]:
         return self._load("threadpool")
+
+    @property
+    def fileobject(self) -> Callable[..., Any]:
+        return self._load("fileobject")
 
     @property
     def format_context(self) -> Callable[[object], str]:
