@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ._config import config
+from ._core import getcurrent
 from ._original import os_read, os_readv, os_set_blocking, os_write
 from .hub import Waiter, get_hub, get_hub_if_any
 from .lock import DummySemaphore, Semaphore
@@ -463,6 +464,8 @@ class FileObjectThread(FileObjectBase):
         lock, threadpool = self.lock, self.threadpool
 
         def in_thread(*args: Any, **kwargs: Any) -> Any:
+            if _nobody_can_run(threadpool):
+                return method(*args, **kwargs)
             with lock:
                 return threadpool.apply(method, args, kwargs)
 
@@ -475,6 +478,15 @@ class FileObjectThread(FileObjectBase):
         finally:
             if self._closefd:
                 self.threadpool.apply(self._io.close)
+
+
+def _nobody_can_run(threadpool: Any) -> bool:
+    """Is there nobody who could run meanwhile: is this the hub, which reports a failure, or the end of the
+    interpreter?"""
+    try:
+        return getcurrent() is threadpool.hub
+    except RuntimeError:
+        return True
 
 
 def _opened(request: _Request) -> Any:

@@ -21,12 +21,17 @@ __all__ = [
     "is_module_patched",
     "is_object_patched",
     "patch_all",
+    "patch_builtins",
     "patch_dns",
     "patch_item",
     "patch_module",
+    "patch_os",
     "patch_select",
+    "patch_signal",
     "patch_socket",
     "patch_ssl",
+    "patch_subprocess",
+    "patch_sys",
     "patch_time",
     "remove_item",
     "saved",
@@ -141,7 +146,13 @@ def _patch(option: str, aggressive: bool = True) -> None:
     rows = [row for row in TABLE if row.option == option]
     # All imports before the first replacement: what is imported here must find the standard library as it
     # was.
-    modules = [(row, import_module(row.target), import_module(row.source)) for row in rows]
+    modules = []
+    for row in rows:
+        try:
+            modules.append((row, import_module(row.target), import_module(row.source)))
+        except ImportError:
+            if not row.optional:
+                raise
     for row in rows:
         for name in row.before:
             try:
@@ -193,6 +204,36 @@ def patch_select(aggressive: bool = True) -> None:
     `selectors.DefaultSelector`. With `aggressive`, what can only stop the hub is removed: `select.kqueue`,
     `devpoll` and the selectors built on them."""
     _patch("select", aggressive)
+
+
+def patch_os() -> None:
+    """Replace what `os` has to make processes and to wait for them, and `os.close`, which tells those who wait
+    for the descriptor."""
+    _patch("os")
+
+
+def patch_signal() -> None:
+    """Replace `signal.signal` and `signal.getsignal`, for the sake of SIGCHLD."""
+    _patch("signal")
+
+
+def patch_subprocess() -> None:
+    """Replace `subprocess.Popen`, and what `multiprocessing` waits with."""
+    _patch("subprocess")
+
+
+def patch_builtins() -> None:
+    """Does nothing: there is nothing in `builtins` that waits."""
+
+
+def patch_sys(stdin: bool = True, stdout: bool = True, stderr: bool = True) -> None:
+    """Replace the standard streams with files whose calls are made in a thread of the hub's pool. A call takes
+    long then, and what is printed in the hub itself still blocks."""
+    wanted = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+    for row in TABLE:
+        if row.option == "sys":
+            items = {name: source for name, source in row.items.items() if wanted[name]}
+            _patch_row(row._replace(items=items), import_module(row.target), import_module(row.source), False)
 
 
 def patch_all(

@@ -28,6 +28,8 @@ class Row(NamedTuple):
     """Names that can only stop the hub; taken away if the patching is to be aggressive."""
     before: tuple[str, ...] = ()
     """Modules that must have been imported before, because they need to find the standard names."""
+    optional: bool = False
+    """Is the row left out where the interpreter was built without the module?"""
 
 
 def _same(names: str) -> dict[str, str]:
@@ -83,6 +85,35 @@ _ROWS: tuple[Row, ...] = (
         removed=("DevpollSelector", "KqueueSelector"),
     ),
     Row("select", "selectors", "greenswitch.selectors", {"DefaultSelector": "DefaultSelector"}),
+    Row("os", "os", "greenswitch.os", _same("close fork forkpty wait waitpid")),
+    Row("signal", "signal", "greenswitch.signal", _same("getsignal signal")),
+    # The module's functions look it up when they are called.
+    Row("subprocess", "subprocess", "greenswitch.subprocess", _same("Popen")),
+    Row(
+        "subprocess",
+        "_multiprocessing",
+        "greenswitch._multiprocessing",
+        _same("SemLock"),
+        optional=True,
+    ),
+    Row(
+        "subprocess",
+        "multiprocessing.connection",
+        "greenswitch._multiprocessing",
+        {
+            "Connection._recv.__defaults__": "recv_defaults",
+            "Connection._send.__defaults__": "send_defaults",
+        },
+        optional=True,
+    ),
+    Row(
+        "subprocess",
+        "multiprocessing.process",
+        "greenswitch._multiprocessing",
+        {"BaseProcess._bootstrap": "bootstrap"},
+        optional=True,
+    ),
+    Row("sys", "sys", "greenswitch._streams", _same("stderr stdin stdout")),
 )
 
 TABLE = tuple(row for row in _ROWS if row.option != "ssl" or _there("ssl", "SSLSocket"))
