@@ -83,18 +83,25 @@ class _Request:
             if not isinstance(value, kind):
                 raise TypeError(f"invalid {name}: {value!r}")
         letters = set(mode)
-        if letters - set("axrwb+t") or len(mode) > len(letters):
+        if letters - set("axrwb+tU") or len(mode) > len(letters):
             raise ValueError(f"invalid mode: {mode!r}")
+        if "U" in letters:
+            if letters & set("xwa+"):
+                raise ValueError("mode U cannot be combined with 'x', 'w', 'a' or '+'")
+            letters = letters - {"U"} | {"r"}
         self.binary = "b" in letters
         if self.binary and "t" in letters:
             raise ValueError("can't have text and binary mode at once")
-        if len(letters & set("xrwa")) != 1:
+        if len(letters & set("xrwa")) > 1:
+            raise ValueError("can't have create/read/write/append mode at once")
+        if not letters & set("xrwa"):
             raise ValueError("must have exactly one of create/read/write/append mode")
         if self.binary:
-            for name, value in (("encoding", encoding), ("errors", errors), ("newline", newline)):
+            for name, value in (("an encoding", encoding), ("an errors", errors), ("a newline", newline)):
                 if value is not None:
-                    raise ValueError(f"binary mode doesn't take an {name} argument")
-        self.mode = mode
+                    raise ValueError(f"binary mode doesn't take {name} argument")
+        self._kind = "".join(letters & set("axrw+"))
+        self.mode = self._kind + "".join(sorted(letters & set("bt")))
         self.updating = "+" in letters
         self.appending = "a" in letters
         self.readable = "r" in letters or self.updating
@@ -107,7 +114,7 @@ class _Request:
         """The file that was given, or a raw one of the standard library's."""
         if hasattr(self.file, "fileno"):
             return self.file
-        return io.FileIO(self.file, self.mode.replace("b", "").replace("t", ""), self.closefd)
+        return io.FileIO(self.file, self._kind, self.closefd)
 
     def wrap(self, raw: Any) -> Any:
         """Put on top of `raw` what is missing of buffer and text."""
@@ -125,7 +132,7 @@ class _Request:
             elif self.writable:
                 buffer = io.BufferedWriter
             result = buffer(raw, _buffer_size(raw) if buffering < 0 or lines else buffering)
-        if not self.binary and not isinstance(raw, io.TextIOBase):
+        if not self.binary and not isinstance(raw, io.TextIOBase) and not hasattr(raw, "encoding"):
             # Without a buffer nothing may stay in that of the text either.
             result = io.TextIOWrapper(
                 result, self.encoding, self.errors, self.newline, lines, write_through=not buffering
@@ -171,7 +178,10 @@ class _Raw(io.RawIOBase):
         self._whole = not request.buffering
         """Write all that is given: nobody above would write the rest."""
         self._waits: dict[Waiter, Borrowed] = {}
-        self.name = getattr(owner, "name", fd)
+        if owner is None:
+            self.name = fd
+        elif hasattr(owner, "name"):
+            self.name = owner.name
         self.mode = request.mode
         os_set_blocking(fd, False)
         self._fd = fd

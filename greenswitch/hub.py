@@ -37,7 +37,7 @@ from .exceptions import (
     LoopExit,
 )
 from .loop import HANGUP, READ, WRITE, Borrowed, Descriptor, Loop, Timer, WatcherLoop
-from .loop.core import last_look
+from .loop.core import close_orphans, last_look
 from .loop.watchers import Watcher
 
 __all__ = [
@@ -1220,11 +1220,18 @@ def reinit(hub: Hub | None = None) -> None:
     """Give the hub of this thread a poller and a wake-up of its own. In the child of a fork it is called by
     itself."""
     helper_threads.clear()
+    close_orphans()
+    spare = getattr(this_thread, "spare", None)
+    if spare is not None and not spare.closed:
+        spare.reinit()
     hub = get_hub_if_any() if hub is None else hub
     if hub is not None:
         hub.loop.reinit()
-        if hub.periodic_monitoring_thread is not None:
-            hub.periodic_monitoring_thread.forked()
+        for part in (hub.periodic_monitoring_thread, hub._threadpool):
+            # What libraries put in their place need not know.
+            forked = getattr(part, "forked", None)
+            if forked is not None:
+                forked()
 
 
 class signal_handler:

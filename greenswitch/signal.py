@@ -43,7 +43,7 @@ class _Handler:
         try:
             self.handler(signum, None)
         except BaseException as error:
-            hub.handle_error(None, type(error), error, error.__traceback__)
+            hub.handle_error(self.handler, type(error), error, error.__traceback__)
 
 
 def _given(handler: Any) -> Any:

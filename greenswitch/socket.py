@@ -144,6 +144,8 @@ _UNREGISTERED = _Unregistered()
 _registering = RLock()
 """Held for what two threads that use one socket must not do at once. Reentrant for the sake of signal
 handlers."""
+# In the child of a fork nobody holds it who is not there.
+_os.register_at_fork(after_in_child=getattr(_registering, "_at_fork_reinit"))  # noqa: B009
 
 
 def _unregister(descriptor: Descriptor, owner: int) -> None:

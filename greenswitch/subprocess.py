@@ -22,6 +22,7 @@ from selectors import PollSelector
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
+from ._original import os_set_blocking
 from .fileobject import FileObject
 from .greenlets import Greenlet
 from .os import wait_until
@@ -67,6 +68,11 @@ class Popen(_Base):  # type: ignore[misc]
         self.stdout = _file_object(self.stdout, "r", bufsize)
         self.stderr = _file_object(self.stderr, "r", bufsize)
         self._links: list[Callable[[Popen], object]] | None = None
+
+    def _get_handles(self, stdin: Any, stdout: Any, stderr: Any) -> Any:
+        for given in (stdin, stdout, stderr):
+            _let_block(given)
+        return super()._get_handles(stdin, stdout, stderr)
 
     _communicate_anew = _ours(_Base._communicate)
 
@@ -119,6 +125,18 @@ class Popen(_Base):  # type: ignore[misc]
         return _os.pipe()
 
 
+def _let_block(given: Any) -> None:
+    """A file object or a socket of ours never blocks, which a program that gets it does not expect. That concerns
+    all who share it: the parent is not to read from it any more."""
+    try:
+        fd = given.fileno() if hasattr(given, "fileno") else given
+        if isinstance(fd, int) and fd >= 0 and not _os.get_blocking(fd):
+            os_set_blocking(fd, True)
+    except (OSError, ValueError):
+        # Closed, or no file at all: the standard library says what is wrong.
+        pass
+
+
 def _file_object(file: Any, mode: str, bufsize: int | None) -> Any:
     """`file`, as the standard library made it, as a file object of ours; None if it is None."""
     if file is None:
@@ -139,7 +157,8 @@ _names["Popen"] = Popen
 _names.update({name: _ours(getattr(_stdlib, name)) for name in _functions})
 globals().update({name: _names[name] for name in _functions})
 
-__implements__ = ["Popen", *_functions]
+__implements__ = ["Popen"]
+__extensions__ = _functions
 __imports__ = [name for name in vars(_stdlib) if name not in globals() and not name.startswith("__")]
 globals().update({name: getattr(_stdlib, name) for name in __imports__})
 

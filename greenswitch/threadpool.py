@@ -301,6 +301,10 @@ class ThreadPool(GroupMappingMixin):
                 if waiter in self._joining:
                     self._joining.remove(waiter)
 
+    def forked(self) -> None:
+        """In the child of a fork, which has none of the threads: be as new."""
+        self._current_workers()
+
     def kill(self) -> None:
         """Let all threads end: those that are free now, the others after their call. Does not block; calls
         under way still bring their outcome, and the pool can be used again."""

@@ -376,7 +376,8 @@ class WatcherLoop(Loop):
 
     def reinit(self) -> None:
         super().reinit()
-        self._children.forget()
+        self.default = self.hears_signals
+        self._children.leave_behind()
         for watcher in list(self._forks):
             self._feed(watcher, FORK)
 

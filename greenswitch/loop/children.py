@@ -76,8 +76,15 @@ class Children:
         self._installed = False
         self._unlisten()
 
+    def leave_behind(self) -> None:
+        """This is another process after a fork, whose children they are not: nothing will be told."""
+        for watchers in list(self._watchers.values()):
+            for watcher in list(watchers):
+                watcher.stop()
+        self.forget()
+
     def forget(self) -> None:
-        """Let go of everything: the loop ends, or this is another process after a fork."""
+        """Let go of everything: the loop ends."""
         for pid in list(self._descriptors):
             self._close_descriptor(pid)
         self._watchers.clear()

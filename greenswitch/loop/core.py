@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from opcode import opmap
+from os import getpid
 from types import TracebackType
 from typing import Any
 
@@ -38,7 +39,7 @@ from .._original import (
 from .poller import HANGUP, READ, URGENT, WRITE, Poller
 from .pollers import BEST
 
-__all__ = ["Borrowed", "Callback", "Descriptor", "ErrorHandler", "Loop", "Timer", "last_look"]
+__all__ = ["Borrowed", "Callback", "Descriptor", "ErrorHandler", "Loop", "Timer", "close_orphans", "last_look"]
 
 Timer = list[Any]
 """[when, number, callback]: seconds on the loop's clock, order of making, and what to call; None once it was
@@ -205,6 +206,26 @@ class Callback:
         return f"<callback at {id(self):#x}{what}>"
 
 
+_orphans: list[tuple[int, int]] = []
+"""The pipes of closed loops into which the process's signals may still go."""
+
+
+def _unset_wakeup_fd(fd: int) -> None:
+    former = set_wakeup_fd(-1)
+    if former not in (-1, fd):
+        set_wakeup_fd(former)
+
+
+def close_orphans() -> None:
+    """In the child after a fork, whose only thread is the main thread now: close what a loop of the parent's main
+    thread has left."""
+    while _orphans:
+        reader, writer = _orphans.pop()
+        _unset_wakeup_fd(writer)
+        os_close(reader)
+        os_close(writer)
+
+
 def _nobody() -> float:
     return 0.0
 
@@ -254,6 +275,7 @@ class Loop:
         "_make_poller",
         "_now",
         "_pending",
+        "_pid",
         "_poll",
         "_poller",
         "_sequence",
@@ -263,6 +285,7 @@ class Loop:
         "_wake_reader",
         "_wake_sent",
         "_wake_writer",
+        "_wants_signals",
         "_witness",
         "closed",
         "error_handler",
@@ -298,7 +321,8 @@ class Loop:
         self._now = clock()
         self._make_poller = poller
         self._listen = listen
-        self.hears_signals = signals
+        self._wants_signals = signals
+        self.hears_signals = False
         self._chunk: list[None] = []
         self._dropped: dict[int, Callable[[], object]] = {}
         self._timers: list[Timer] = []
@@ -309,6 +333,7 @@ class Loop:
         self._borrowed: dict[int, list[Borrowed]] = {}
         self._witness: Descriptor | None = None
         self._pending: Iterator[tuple[int, int]] = iter(())
+        self._pid = getpid()
         self._wake_lock = RLock()
         self._wake_reader = self._wake_writer = -1
         self._open()
@@ -863,13 +888,14 @@ class Loop:
         os_set_blocking(self._wake_reader, False)
         os_set_blocking(self._wake_writer, False)
         poller.add_level(self._wake_reader)
-        if self.hears_signals:
+        if self._wants_signals:
             try:
                 former = set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
             except ValueError:
-                # Not the main thread.
+                # Not the main thread, which it may become by a fork.
                 self.hears_signals = False
             else:
+                self.hears_signals = True
                 if former != -1:
                     # Somebody else (asyncio) listens already.
                     set_wakeup_fd(former)
@@ -887,28 +913,35 @@ class Loop:
                     pass
 
     def _shut(self) -> None:
+        self._poller.close()
         if self.hears_signals:
             try:
-                former = set_wakeup_fd(-1)
-                if former not in (-1, self._wake_writer):
-                    set_wakeup_fd(former)
+                _unset_wakeup_fd(self._wake_writer)
             except ValueError:
-                # Another thread closes it. The signals' bytes go nowhere then.
-                pass
-        self._poller.close()
+                # Another thread closes it. The signals' bytes still come, and must not go into a file that gets
+                # the number next.
+                _orphans.append((self._wake_reader, self._wake_writer))
+                return
         os_close(self._wake_reader)
         os_close(self._wake_writer)
+
+    def _renew_lock(self) -> None:
+        self._pid = getpid()
+        self._wake_lock = RLock()
 
     def reinit(self) -> None:
         """In the child after a fork: a poller and a wake-up pipe of its own, with the same registrations. The
         parent's are left as they are."""
-        self._wake_lock = RLock()
+        self._renew_lock()
         self._shut()
         self._open()
         self._ask_again()
 
     def close(self) -> None:
         """Give the poller and the pipe back and forget everything. A running `run` returns. Idempotent."""
+        if self._pid != getpid():
+            # The thread was left behind by a fork, and so was whoever held the lock.
+            self._renew_lock()
         with self._wake_lock:
             if self.closed:
                 return
