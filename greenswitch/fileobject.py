@@ -11,6 +11,7 @@ elsewhere, by a socket or a second file object, and closed behind our back. A fi
 
 from __future__ import annotations
 
+import codecs
 import io
 import os as _os
 from collections.abc import Callable
@@ -106,6 +107,8 @@ class _Request:
         self.appending = "a" in letters
         self.readable = "r" in letters or self.updating
         self.writable = "r" not in letters or self.updating
+        if encoding not in (None, "locale"):
+            codecs.lookup(encoding)
         self.encoding = encoding
         self.errors = errors
         self.newline = newline
@@ -115,6 +118,11 @@ class _Request:
         if hasattr(self.file, "fileno"):
             return self.file
         return io.FileIO(self.file, self._kind, self.closefd)
+
+    def abandon(self, file: Any) -> None:
+        """Something is wrong: close what `open_raw` has opened, and leave what was given."""
+        if file is not None and file is not self.file:
+            file.close()
 
     def wrap(self, raw: Any) -> Any:
         """Put on top of `raw` what is missing of buffer and text."""
@@ -163,17 +171,17 @@ def _buffer_size(raw: Any) -> int:
 
 
 class _Raw(io.RawIOBase):
-    """A descriptor that never blocks. With `owner` that one is closed in place of the descriptor."""
+    """A descriptor that never blocks. With `closefd` it is closed with this; its `owner` is, if it has one."""
 
     name: Any
     mode: str
 
-    def __init__(self, fd: int, request: _Request, closefd: bool, owner: Any = None) -> None:
+    def __init__(self, fd: int, request: _Request, owner: Any) -> None:
         super().__init__()
         self._fd = -1
+        self.closefd = False
         self._readable = request.readable
         self._writable = request.writable
-        self._closefd = closefd
         self._owner = owner
         self._whole = not request.buffering
         """Write all that is given: nobody above would write the rest."""
@@ -295,7 +303,7 @@ class _Raw(io.RawIOBase):
             else:
                 loop.call_threadsafe(partial(loop.release, borrowed))
             waiter.fail(cancel_wait_ex())
-        if self._closefd and fd >= 0:
+        if self.closefd:
             if owner is None:
                 close(fd)
             else:
@@ -413,25 +421,15 @@ class FileObjectPosix(FileObjectBase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         request = _Request(*args, **kwargs)
-        if isinstance(request.file, int):
-            raw = _Raw(request.file, request, request.closefd)
-        else:
-            owner = request.open_raw()
-            try:
-                raw = _Raw(owner.fileno(), request, request.closefd, owner)
-            except BaseException:
-                if owner is not request.file:
-                    owner.close()
-                raise
-        self.fileio = raw
-        """The raw file."""
+        file = request.open_raw() if not isinstance(request.file, int) else None
         try:
-            opened = request.wrap(raw)
+            self.fileio = raw = _Raw(request.file if file is None else file.fileno(), request, file)
+            """The raw file."""
+            super().__init__(request.wrap(raw), request.closefd)
         except BaseException:
-            if owner is not request.file:
-                raw.close()
+            request.abandon(file)
             raise
-        super().__init__(opened, request.closefd)
+        raw.closefd = request.closefd
 
     def _close(self) -> None:
         raw = self.fileio
@@ -500,12 +498,11 @@ def _nobody_can_run(threadpool: Any) -> bool:
 
 
 def _opened(request: _Request) -> Any:
-    raw = request.open_raw()
+    file = request.open_raw()
     try:
-        return request.wrap(raw)
+        return request.wrap(file)
     except BaseException:
-        if raw is not request.file:
-            raw.close()
+        request.abandon(file)
         raise
 
 
