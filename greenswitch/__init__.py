@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._include import get_include
     from .greenlets import Greenlet, iwait, joinall, killall, spawn, spawn_later, wait
     from .hub import get_hub, idle, kill, reinit, signal_handler, sleep, spawn_raw
+    from .os import fork
     from .timeout import Timeout, with_timeout
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ __all__ = [
     "Timeout",
     "config",
     "error",
+    "fork",
     "get_hub",
     "get_include",
     "getcurrent",
@@ -57,6 +59,7 @@ _HOMES = {
     "Greenlet": "greenlets",
     "Timeout": "timeout",
     "config": "_config",
+    "fork": "os",
     "get_hub": "hub",
     "get_include": "_include",
     "idle": "hub",
