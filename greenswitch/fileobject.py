@@ -17,7 +17,6 @@ import os as _os
 from collections.abc import Callable
 from errno import EBADF
 from functools import partial
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ._config import config
@@ -385,9 +384,7 @@ class FileObjectBase:
     def __enter__(self: _F) -> _F:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __iter__(self: _F) -> _F:

@@ -209,7 +209,9 @@ _MOST_ENDED = 10_000
 class _Watched:
     """A child that the loop is to reap."""
 
-    def __init__(self, pid: int, loop: WatcherLoop, callback: Callable[[child], object] | None, ref: bool) -> None:
+    def __init__(
+        self, pid: int, loop: WatcherLoop, callback: Callable[[child], object] | None, ref: bool
+    ) -> None:
         self.status: int | None = None
         """As `waitpid` had it, if that was first."""
         self._callback = callback
@@ -256,7 +258,7 @@ def _take(pid: int) -> tuple[int, int] | None:
     return None
 
 
-def waitpid(pid: int, options: int, /) -> tuple[int, int]:
+def waitpid(pid: int, options: int) -> tuple[int, int]:
     """Number and status of the child `pid` when it has ended; of any child for -1, of one of a process group for
     other numbers that are not positive. `options` are the W* constants of `os`: with WNOHANG it does not wait
     and gives (0, 0). ChildProcessError if there is no such child."""

@@ -52,7 +52,9 @@ def _given(handler: Any) -> Any:
 
 def getsignal(signalnum: int) -> Any:
     """The handler of the signal, as it was given to `signal`."""
-    return _given(get_signal(signalnum) if signalnum != _stdlib.SIGCHLD else signals.handler_behind(signalnum))
+    return _given(
+        get_signal(signalnum) if signalnum != _stdlib.SIGCHLD else signals.handler_behind(signalnum)
+    )
 
 
 def signal(signalnum: int, handler: Any) -> Any:

@@ -62,7 +62,9 @@ class Popen(_Base):  # type: ignore[misc]
     `stdout` and `stderr` are file objects of `greenswitch.fileobject`. Everything else, also arguments and
     errors, as there; `threadpool` is taken for gevent's sake."""
 
-    def __init__(self, args: Any, bufsize: int = -1, *others: Any, threadpool: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self, args: Any, bufsize: int = -1, *others: Any, threadpool: Any = None, **kwargs: Any
+    ) -> None:
         super().__init__(args, bufsize, *others, **kwargs)
         self.stdin = _file_object(self.stdin, "w", bufsize)
         self.stdout = _file_object(self.stdout, "r", bufsize)

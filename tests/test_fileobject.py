@@ -226,7 +226,10 @@ def test_two_over_one_socket() -> None:
     """I4: two files and a socket over the same number wait at the same time."""
     one, other = socket.socketpair()
     with one, other:
-        source, sink = FileObject(one.fileno(), "rb", closefd=False), FileObject(one.fileno(), "wb", closefd=False)
+        source, sink = (
+            FileObject(one.fileno(), "rb", closefd=False),
+            FileObject(one.fileno(), "wb", closefd=False),
+        )
         reading = spawn(source.read, 5)
         data = os.urandom(2_000_000)
 

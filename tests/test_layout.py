@@ -37,7 +37,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "greenlets timeout",
         "_executor _linkable _monitor event events local lock pool queue threadpool util",
         """
-        builtins contextvars core fileobject os resolver select selectors signal socket ssl subprocess thread
+        _multiprocessing _streams builtins contextvars core fileobject os resolver select selectors signal socket ssl subprocess thread
         threading time
         """,
         "baseserver server pywsgi backdoor",
@@ -53,6 +53,7 @@ DYNAMIC_IMPORTS: dict[tuple[str, str], str] = {
     ("__init__", "__getattr__"): "the hub half of the package is loaded when it is first asked for",
     ("monkey", "_patch"): "the modules to patch, and those that replace them, are named in the table",
     ("monkey", "_there"): "the modules whose names may be missing on a system are rows of the table",
+    ("monkey", "patch_sys"): "the row about the standard streams is in the table",
     ("monkey", "get_original"): "its caller names the module",
     ("_config", "_load"): "what settings name, such as a resolver, stands above whoever reads them",
     ("threadpool", "__getattr__"): "the standard library's futures are imported when somebody wants them",

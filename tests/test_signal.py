@@ -167,6 +167,8 @@ def test_waiting_goes_on_after_a_handler() -> None:
     former = signal.signal(SIGCHLD, lambda signum, frame: None)
     waiting = Greenlet.spawn(sleep, 0.1)
     pids = [child(number, 0.01 * number) for number in range(5)]
-    assert [green_os.waitpid(pid, 0) for pid in pids] == [(pid, number << 8) for number, pid in enumerate(pids)]
+    assert [green_os.waitpid(pid, 0) for pid in pids] == [
+        (pid, number << 8) for number, pid in enumerate(pids)
+    ]
     waiting.get()
     signal.signal(SIGCHLD, former)

@@ -401,7 +401,9 @@ def test_names() -> None:
 # Signals to the parent
 
 
-@pytest.mark.parametrize("waiting", ["child.wait()", "child.communicate()", "child.stdout.read()", "os.waitpid(child.pid, 0)"])
+@pytest.mark.parametrize(
+    "waiting", ["child.wait()", "child.communicate()", "child.stdout.read()", "os.waitpid(child.pid, 0)"]
+)
 @pytest.mark.parametrize("signum", ["SIGINT", "SIGTERM"])
 def test_signals_while_waiting(run_python: RunPython, waiting: str, signum: str) -> None:
     """Ctrl-C ends the wait with KeyboardInterrupt at once; a handler of SIGTERM that raises, likewise. The

@@ -36,7 +36,15 @@ HOMES = {"greenlet": "greenlets"}
 
 # What is left out, with the reason.
 LEFT_OUT = {
-    "greenswitch.fork": "belongs to the os module, which is not there yet",
+    **dict.fromkeys(
+        (
+            "fileobject.FileObject.__nonzero__",
+            "fileobject.FileObjectBlock.__nonzero__",
+            "fileobject.FileObjectPosix.__nonzero__",
+            "fileobject.FileObjectThread.__nonzero__",
+        ),
+        "the name that Python 2 had for another method that is there",
+    ),
     "threadpool.ThreadPool.fork_watcher": "the pool sees by the process's number that it was forked",
     "threadpool.ThreadPool.manager": "threads are made and ended without a greenlet that does it",
     "threadpool.ThreadPool.task_queue": "calls stand in a native queue that is shared with nobody",
@@ -46,7 +54,10 @@ LEFT_OUT = {
 
 # What cannot be called with all that gevent's signature takes, with the reason.
 OTHER_SIGNATURES = {
+    "os.posix_spawn": "gevent hands all on to the standard one, which is ours",
+    "os.posix_spawnp": "gevent hands all on to the standard one, which is ours",
     "pool.Pool.start": "gevent hands the rest on to `add`, which takes no more than is named here",
+    "subprocess.Popen.__exit__": "the parameters have the names of the standard library's",
     "threadpool.ThreadPoolExecutor": "gevent hands all on to the standard one, which takes what ours does",
 }
 

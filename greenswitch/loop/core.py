@@ -39,7 +39,16 @@ from .._original import (
 from .poller import HANGUP, READ, URGENT, WRITE, Poller
 from .pollers import BEST
 
-__all__ = ["Borrowed", "Callback", "Descriptor", "ErrorHandler", "Loop", "Timer", "close_orphans", "last_look"]
+__all__ = [
+    "Borrowed",
+    "Callback",
+    "Descriptor",
+    "ErrorHandler",
+    "Loop",
+    "Timer",
+    "close_orphans",
+    "last_look",
+]
 
 Timer = list[Any]
 """[when, number, callback]: seconds on the loop's clock, order of making, and what to call; None once it was

@@ -42,7 +42,7 @@ def test_every_row_is_true(row: Row) -> None:
 
 def test_replacements_are_all_in_the_table() -> None:
     """I3: what a module of ours says that it implements is patched, and nothing else."""
-    for target in ("socket", "select", "time"):
+    for target in ("socket", "select", "time", "os", "signal", "subprocess"):
         source = import_module(f"greenswitch.{target}")
         said = {*source.__implements__, *getattr(source, "__dns__", ())}
         assert said == {item for row in TABLE if row.target == target for item in row.items}
@@ -116,7 +116,18 @@ def test_patching_twice_is_harmless(run_python: RunPython) -> None:
         ("patch_time()", ["time"]),
         ("patch_select()", ["select", "selectors"]),
         ("patch_ssl()", ["ssl"]),
-        ("patch_all(socket=False, dns=False, select=False, ssl=False)", ["time"]),
+        ("patch_os()", ["os"]),
+        ("patch_signal()", ["signal"]),
+        (
+            "patch_subprocess()",
+            ["_multiprocessing", "multiprocessing.connection", "multiprocessing.process", "subprocess"],
+        ),
+        ("patch_sys()", ["sys"]),
+        ("patch_builtins()", []),
+        (
+            "patch_all(socket=False, dns=False, select=False, ssl=False, os=False, signal=False, subprocess=False)",
+            ["time"],
+        ),
     ],
 )
 def test_each_can_be_patched_alone(run_python: RunPython, call: str, modules: list[str]) -> None:
