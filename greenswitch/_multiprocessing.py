@@ -9,14 +9,13 @@ Nobody tells a process when a lock that it shares with others is free: it has to
 
 from __future__ import annotations
 
+import _multiprocessing  # type: ignore[import-not-found]
 import os as _os
 import select as _select
 from collections.abc import Callable
 from functools import partialmethod
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
-
-from _multiprocessing import SemLock as _SemLock
 
 from ._core import getcurrent
 from ._original import monotonic, os_read, os_write, select_poll
@@ -38,16 +37,17 @@ def _hub_to_wait_in() -> Hub | None:
     return None if hub is None or getcurrent() is hub else hub
 
 
-class SemLock(_SemLock):
+class SemLock(_multiprocessing.SemLock):  # type: ignore[misc]
     """The standard `_multiprocessing.SemLock`; whoever waits for it lets other greenlets run."""
 
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
-        """Take it. False at once if it is not free and `block` is false, otherwise after `timeout` seconds."""
+        """Take it. False at once if it is not free and `block` is false, otherwise after `timeout`
+        seconds."""
         if super().acquire(False):
             return True
         hub = _hub_to_wait_in()
         if hub is None or not block:
-            return super().acquire(block, timeout)
+            return bool(super().acquire(block, timeout))
         deadline = None if timeout is None else monotonic() + timeout
         pause = _FIRST_PAUSE
         while deadline is None or (left := deadline - monotonic()) > 0:
@@ -100,8 +100,8 @@ def _bootstrap(self: BaseProcess, *args: Any, **kwargs: Any) -> Any:
 
 
 bootstrap = partialmethod(_bootstrap)
-"""`BaseProcess._bootstrap`, what a new process runs. As with threads, only who made the process goes on in it; the
-other greenlets are the parent's."""
+"""`BaseProcess._bootstrap`, what a new process runs. As with threads, only who made the process goes on in
+it; the other greenlets are the parent's."""
 
 
 def _forked() -> None:

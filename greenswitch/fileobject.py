@@ -40,7 +40,8 @@ _CHUNK = 1 << 16
 
 
 class FileObjectClosed(OSError, ValueError):
-    """The file object was closed. `errno` is EBADF; a ValueError too, as the standard library's files raise."""
+    """The file object was closed. `errno` is EBADF; a ValueError too, as the standard library's files
+    raise."""
 
     def __init__(self) -> None:
         super().__init__(EBADF, "Bad file descriptor (FileObject was closed)")
@@ -50,8 +51,8 @@ class FileObjectClosed(OSError, ValueError):
 
 
 class _Request:
-    """What `open` was asked for. Takes and refuses the arguments as the standard `open` does, but also text that
-    is not buffered; `bufsize` and `close` are gevent's old names of `buffering` and `closefd`."""
+    """What `open` was asked for. Takes and refuses the arguments as the standard `open` does, but also text
+    that is not buffered; `bufsize` and `close` are gevent's old names of `buffering` and `closefd`."""
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class _Request:
                 fobj = _os.fspath(fobj)
             if not isinstance(fobj, int):
                 self.closefd = True
-        self.file = fobj
+        self.file: Any = fobj
         for name, value, kind in (
             ("mode", mode, str),
             ("buffering", self.buffering, int),
@@ -170,7 +171,8 @@ def _buffer_size(raw: Any) -> int:
 
 
 class _Raw(io.RawIOBase):
-    """A descriptor that never blocks. With `closefd` it is closed with this; its `owner` is, if it has one."""
+    """A descriptor that never blocks. With `closefd` it is closed with this; its `owner` is, if it has
+    one."""
 
     name: Any
     mode: str
@@ -225,7 +227,7 @@ class _Raw(io.RawIOBase):
 
     def readall(self) -> bytes:
         self._check(self._readable, "read")
-        parts = []
+        parts: list[bytes] = []
         while True:
             try:
                 data = os_read(self._fd, _CHUNK)
@@ -317,13 +319,13 @@ class _Raw(io.RawIOBase):
 
 
 class FileObjectBase:
-    """What the file objects have in common: `io` is the standard library's object that does the work, and what is
-    not here is taken from there."""
+    """What the file objects have in common: `io` is the standard library's object that does the work, and
+    what is not here is taken from there."""
 
-    _METHODS: ClassVar[list[str]] = (
-        "fileno flush isatty peek read read1 readable readinto readinto1 readline readlines seek seekable tell"
-        " truncate writable write writelines"
-    ).split()
+    _METHODS: ClassVar[list[str]] = """
+        fileno flush isatty peek read read1 readable readinto readinto1 readline readlines seek seekable tell
+        truncate writable write writelines
+    """.split()
     _STAYS: ClassVar[frozenset[str]] = frozenset(
         {"encoding", "errors", "line_buffering", "mode", "name", "newlines", "raw"}
     )
@@ -407,9 +409,9 @@ class FileObjectBase:
 
 
 class FileObjectPosix(FileObjectBase):
-    """A file over a descriptor that a poller takes: a pipe, a terminal, a socket. Called as the standard `open`;
-    the file may also be an object with `fileno()`, which is closed with this one. The descriptor is set not to
-    block, which concerns everybody who shares it.
+    """A file over a descriptor that a poller takes: a pipe, a terminal, a socket. Called as the standard
+    `open`; the file may also be an object with `fileno()`, which is closed with this one. The descriptor is
+    set not to block, which concerns everybody who shares it.
 
     One greenlet at a time may use a file that is buffered (RuntimeError).
     """
@@ -450,8 +452,8 @@ class FileObjectBlock(FileObjectBase):
 
 class FileObjectThread(FileObjectBase):
     """A file every call of which is made in a thread of `threadpool`, by default that of the hub. Called as
-    `FileObjectPosix`. With `lock` true, the calls are made one after the other; it may be a Semaphore that does
-    that; with a false one they may overlap."""
+    `FileObjectPosix`. With `lock` true, the calls are made one after the other; it may be a Semaphore that
+    does that; with a false one they may overlap."""
 
     def __init__(self, *args: Any, lock: Any = True, threadpool: Any = None, **kwargs: Any) -> None:
         request = _Request(*args, **kwargs)

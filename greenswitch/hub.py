@@ -435,8 +435,8 @@ class Hub(greenlet):
             self.loop.ready.append(partial(_throw_into_waiters, descriptor, error))
 
     def give_up_fd(self, fd: int, error: BaseException) -> None:
-        """`fd` is about to be closed, and its number may be in use again at once: throw `error`, from the loop,
-        into those who wait for it now. Does not block."""
+        """`fd` is about to be closed, and its number may be in use again at once: throw `error`, from the
+        loop, into those who wait for it now. Does not block."""
         evicted = self.loop.evict(fd)
         if evicted:
             self.loop.ready.append(partial(_throw_into_borrowers, evicted, error))

@@ -1,12 +1,12 @@
 """The standard `os` module with descriptors and child processes that are waited for in the hub.
 
-What belongs here: reading and writing descriptors, making processes and waiting for them. What never does: file
-objects (`fileobject`), what a hub does after a fork (`hub.reinit`, which every fork calls, also the system's
-own).
+What belongs here: reading and writing descriptors, making processes and waiting for them. What never does:
+file objects (`fileobject`), what a hub does after a fork (`hub.reinit`, which every fork calls, also the
+system's own).
 
 The system keeps the status of a child that has ended until somebody asks for it, and it stays there:
-`waitpid` asks the system, waits until that may have changed, and asks again. So the functions of `os` that are
-not here find what they expect, and nothing is lost where the loop does not run. Only a child of
+`waitpid` asks the system, waits until that may have changed, and asks again. So the functions of `os` that
+are not here find what they expect, and nothing is lost where the loop does not run. Only a child of
 `fork_and_watch` is reaped by the loop, whose watcher's callback wants its status; `waitpid` knows of those.
 
 A child is waited for by a descriptor of its own (pidfd). Where the system has none, and for any child, stops
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _LONGEST_SILENCE = 0.5
-"""Seconds after which whoever waits for SIGCHLD asks all the same: another handler may have taken its place."""
+"""Seconds after which whoever waits for SIGCHLD asks all the same: another handler may have taken its
+place."""
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
 
@@ -90,8 +91,8 @@ def nb_read(fd: int, n: int) -> bytes:
 
 
 def nb_write(fd: int, buf: ReadableBuffer) -> int:
-    """Write `buf` to `fd`, which must not block: how many bytes were taken. Waits in the hub until there is room
-    for one."""
+    """Write `buf` to `fd`, which must not block: how many bytes were taken. Waits in the hub until there is
+    room for one."""
     while True:
         try:
             return os_write(fd, buf)
@@ -115,8 +116,8 @@ def tp_write(fd: int, buf: ReadableBuffer) -> int:
 
 
 def wait_until(ask: Callable[[], _T | None], pid: int, traced: bool, timeout: float | None) -> _T | None:
-    """Call `ask` until it gives something, whenever the child `pid` may have ended: what it gave, or None after
-    `timeout` seconds. A `pid` that is not positive stands for any child; with `traced` also stops and
+    """Call `ask` until it gives something, whenever the child `pid` may have ended: what it gave, or None
+    after `timeout` seconds. A `pid` that is not positive stands for any child; with `traced` also stops and
     continuations count."""
     found = ask()
     if found is not None or (timeout is not None and timeout <= 0):
@@ -259,9 +260,9 @@ def _take(pid: int) -> tuple[int, int] | None:
 
 
 def waitpid(pid: int, options: int) -> tuple[int, int]:
-    """Number and status of the child `pid` when it has ended; of any child for -1, of one of a process group for
-    other numbers that are not positive. `options` are the W* constants of `os`: with WNOHANG it does not wait
-    and gives (0, 0). ChildProcessError if there is no such child."""
+    """Number and status of the child `pid` when it has ended; of any child for -1, of one of a process group
+    for other numbers that are not positive. `options` are the W* constants of `os`: with WNOHANG it does not
+    wait and gives (0, 0). ChildProcessError if there is no such child."""
 
     def ask() -> tuple[int, int] | None:
         taken = _take(pid)
@@ -292,8 +293,8 @@ def wait() -> tuple[int, int]:
 
 
 def fork_gevent() -> int:
-    """Fork the process: the child's number, 0 in the child, where the hub goes on by itself with all greenlets of
-    this thread. Does not block."""
+    """Fork the process: the child's number, 0 in the child, where the hub goes on by itself with all
+    greenlets of this thread. Does not block."""
     # The hub's own threads are no reason for the warning of 3.12: none of them holds a lock for long.
     with _warnings.catch_warnings():
         _warnings.simplefilter("ignore", DeprecationWarning)
@@ -301,8 +302,8 @@ def fork_gevent() -> int:
 
 
 def forkpty_gevent() -> tuple[int, int]:
-    """`fork_gevent` with a new terminal for the child: its number and the descriptor of the terminal's other end,
-    which blocks."""
+    """`fork_gevent` with a new terminal for the child: its number and the descriptor of the terminal's other
+    end, which blocks."""
     with _warnings.catch_warnings():
         _warnings.simplefilter("ignore", DeprecationWarning)
         return os_forkpty()
@@ -315,8 +316,8 @@ def fork_and_watch(
     fork: Callable[[], int] = fork_gevent,
 ) -> int:
     """`fork`, and have `loop`, that of this thread by default, reap the child when it ends and call
-    `callback(watcher)`, whose `rpid` and `rstatus` say how. `waitpid` knows its status all the same. With `ref`
-    the loop is kept alive until then. Only in the main thread (TypeError)."""
+    `callback(watcher)`, whose `rpid` and `rstatus` say how. `waitpid` knows its status all the same. With
+    `ref` the loop is kept alive until then. Only in the main thread (TypeError)."""
     if loop is None:
         loop = get_hub().loop
     if not loop.default:

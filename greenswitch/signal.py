@@ -1,7 +1,7 @@
 """The standard `signal` module with a handler of SIGCHLD that gets on with the loop.
 
-What belongs here: `signal` and `getsignal`. What never does: how a loop hears signals (`loop.signals`), handlers
-that run in a greenlet of their own (`signal_handler` of the package).
+What belongs here: `signal` and `getsignal`. What never does: how a loop hears signals (`loop.signals`),
+handlers that run in a greenlet of their own (`signal_handler` of the package).
 
 Handlers are called by the interpreter, in the main thread, between two steps of whichever greenlet runs. A
 handler of SIGCHLD usually waits for children; in the hub, which must not wait, it gets a greenlet of its own.
@@ -58,8 +58,9 @@ def getsignal(signalnum: int) -> Any:
 
 
 def signal(signalnum: int, handler: Any) -> Any:
-    """Have `handler(signum, frame)` called when the process receives the signal; the handler of before. Raises
-    as the standard function: ValueError outside of the main thread, TypeError for what is no handler."""
+    """Have `handler(signum, frame)` called when the process receives the signal; the handler of before.
+    Raises as the standard function: ValueError outside of the main thread, TypeError for what is no
+    handler."""
     if signalnum != _stdlib.SIGCHLD:
         return set_signal(signalnum, handler)
     if callable(handler):

@@ -1,13 +1,13 @@
 """The standard `subprocess` module with every wait going through the hub.
 
-What belongs here: where the standard library's `Popen` waits - for the child's end, for its pipes - and nothing
-else of it. What never does: how a child is made, arguments, results, errors: they are the standard library's
-own, of the interpreter that runs.
+What belongs here: where the standard library's `Popen` waits - for the child's end, for its pipes - and
+nothing else of it. What never does: how a child is made, arguments, results, errors: they are the standard
+library's own, of the interpreter that runs.
 
-Three things are replaced. `Popen._wait`, which every wait for the end comes down to, waits for the child in the
-hub. The pipes become file objects of `fileobject`. What the standard module's functions find under a global name
-when they run - `Popen`, the selector of `communicate` - is ours: they are the same functions in a namespace of
-ours.
+Three things are replaced. `Popen._wait`, which every wait for the end comes down to, waits for the child in
+the hub. The pipes become file objects of `fileobject`. What the standard module's functions find under a
+global name when they run - `Popen`, the selector of `communicate` - is ours: they are the same functions in a
+namespace of ours.
 
 To start a child blocks the thread until it runs its program, or until `preexec_fn` is done.
 """
@@ -34,7 +34,23 @@ if TYPE_CHECKING:
         """The standard module's names, see the end of the file."""
 
 
-_Base = cast(Any, _stdlib.Popen)
+if TYPE_CHECKING:
+
+    class _Base(_stdlib.Popen[Any]):
+        """With what the stubs do not show."""
+
+        stdin: Any
+        stdout: Any
+        stderr: Any
+        _communicate: Any
+        _communication_started: bool
+
+        def _get_handles(self, stdin: Any, stdout: Any, stderr: Any) -> Any: ...
+        def _internal_poll(self) -> int | None: ...
+
+else:
+    # The standard library's own, whatever is patched later.
+    _Base = _stdlib.Popen
 
 
 class _Selector(PollSelector):
@@ -57,7 +73,7 @@ def _ours(function: Any) -> Any:
 _names: dict[str, Any] = {**vars(_stdlib), "__name__": __name__, "_PopenSelector": _Selector}
 
 
-class Popen(_Base):  # type: ignore[misc]
+class Popen(_Base):
     """The standard `subprocess.Popen`; `wait`, `communicate` and the pipes let other greenlets run. `stdin`,
     `stdout` and `stderr` are file objects of `greenswitch.fileobject`. Everything else, also arguments and
     errors, as there; `threadpool` is taken for gevent's sake."""
@@ -91,16 +107,15 @@ class Popen(_Base):  # type: ignore[misc]
             raise _stdlib.TimeoutExpired(self.args, cast(float, timeout))
         return code
 
-    def wait(self, timeout: float | None = None, _raise_exc: bool = True) -> int | None:
+    def wait(self, timeout: float | None = None, _raise_exc: bool = True) -> Any:
         """Wait until the child has ended: its exit code, or the negative number of the signal that ended it.
         After `timeout` seconds TimeoutExpired, or None where `_raise_exc` is false."""
         try:
-            code: int = super().wait(timeout)
+            return super().wait(timeout)
         except _stdlib.TimeoutExpired:
             if _raise_exc:
                 raise
             return None
-        return code
 
     def rawlink(self, callback: Callable[[Popen], object]) -> None:
         """Call `callback(self)` in the hub once the child has ended. The loop waits for that."""
@@ -128,8 +143,8 @@ class Popen(_Base):  # type: ignore[misc]
 
 
 def _let_block(given: Any) -> None:
-    """A file object or a socket of ours never blocks, which a program that gets it does not expect. That concerns
-    all who share it: the parent is not to read from it any more."""
+    """A file object or a socket of ours never blocks, which a program that gets it does not expect. That
+    concerns all who share it: the parent is not to read from it any more."""
     try:
         fd = given.fileno() if hasattr(given, "fileno") else given
         if isinstance(fd, int) and fd >= 0 and not _os.get_blocking(fd):

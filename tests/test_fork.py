@@ -68,7 +68,9 @@ def test_both_go_on(run_python: RunPython, forking: str) -> None:
         everything()
         pids = []
         def fork():
-            pids.append(in_child(lambda: spawn(everything).get()) if {forking!r} != "in a callback" else in_callback())
+            # A callback cannot wait.
+            waiting = {forking!r} != "in a callback"
+            pids.append(in_child(lambda: spawn(everything).get()) if waiting else in_callback())
         def in_callback():
             pid = os.fork()
             if not pid:
@@ -92,8 +94,8 @@ def test_both_go_on(run_python: RunPython, forking: str) -> None:
 
 
 def test_in_the_middle_of_traffic(run_python: RunPython) -> None:
-    """G15: children are forked while a hundred connections are being served, and close what they inherited: no
-    request of the parent is lost, nothing is told twice, nobody hangs."""
+    """G15: children are forked while a hundred connections are being served, and close what they inherited:
+    no request of the parent is lost, nothing is told twice, nobody hangs."""
     run(
         run_python,
         """
@@ -226,7 +228,8 @@ def test_prefork_servers_share_a_port(run_python: RunPython) -> None:
 
 @pytest.mark.parametrize("who", ["main", "other"])
 def test_with_other_threads(run_python: RunPython, who: str) -> None:
-    """G15: the child has one thread. It gives back what the hubs of the others had open, and signals wake it."""
+    """G15: the child has one thread. It gives back what the hubs of the others had open, and signals wake
+    it."""
     run(
         run_python,
         f"""
@@ -292,7 +295,8 @@ def test_with_other_threads(run_python: RunPython, who: str) -> None:
 
 
 def test_a_pool_that_is_at_work(run_python: RunPython) -> None:
-    """G15: the child has none of the threads; its own pool works, and it does not wait for the parent's calls."""
+    """G15: the child has none of the threads; its own pool works, and it does not wait for the parent's
+    calls."""
     run(
         run_python,
         """

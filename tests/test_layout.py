@@ -36,10 +36,8 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "hub",
         "greenlets timeout",
         "_executor _linkable _monitor event events local lock pool queue threadpool util",
-        """
-        _multiprocessing _streams builtins contextvars core fileobject os resolver select selectors signal socket ssl subprocess thread
-        threading time
-        """,
+        """ _multiprocessing _streams builtins contextvars core fileobject os resolver select selectors signal
+        socket ssl subprocess thread threading time """,
         "baseserver server pywsgi backdoor",
         "monkey",
         "__init__",

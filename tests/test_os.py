@@ -1,8 +1,7 @@
 """`greenswitch.os`: descriptors and child processes that are waited for in the hub (spec G15, I4).
 
-What belongs here: reading, writing, closing, making processes and waiting for them; real pipes, real children.
-What never does: what the hub does after a fork (`test_fork`), `Popen` (`test_subprocess`).
-"""
+What belongs here: reading, writing, closing, making processes and waiting for them; real pipes, real
+children. What never does: what the hub does after a fork (`test_fork`), `Popen` (`test_subprocess`)."""
 
 from __future__ import annotations
 
@@ -174,8 +173,8 @@ def test_many_children_at_once() -> None:
 
 
 def test_thousands_of_children(run_python: RunPython) -> None:
-    """G15: none is missed, also those that have ended before they are waited for; no zombie and no descriptor is
-    left."""
+    """G15: none is missed, also those that have ended before they are waited for; no zombie and no descriptor
+    is left."""
     program = """
         import os, warnings
         from greenswitch import joinall, sleep, spawn
@@ -423,7 +422,8 @@ def test_a_terminal_of_its_own() -> None:
 
 
 def test_spawned_programs() -> None:
-    """G15: `posix_spawn` and `posix_spawnp` are the system's own, and what they make is waited for as any child."""
+    """G15: `posix_spawn` and `posix_spawnp` are the system's own, and what they make is waited for as any
+    child."""
     program = [sys.executable, "-c", "raise SystemExit(12)"]
     for spawned in (
         os.posix_spawn(sys.executable, program, dict(stdlib.environ)),

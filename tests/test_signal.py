@@ -1,4 +1,5 @@
-"""`greenswitch.signal`: handlers, that of SIGCHLD above all, beside a loop that uses signals itself (spec L1, I3).
+"""`greenswitch.signal`: handlers, that of SIGCHLD above all, beside a loop that uses signals itself (spec L1,
+I3).
 
 What belongs here: `signal` and `getsignal`. What never does: watchers of signals (`loop/`), `signal_handler`
 (`test_hub`).

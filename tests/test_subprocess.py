@@ -13,7 +13,6 @@ import subprocess as stdlib
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -238,10 +237,9 @@ def test_all_three_pipes_are_served_at_once() -> None:
         def write(file, letter):
             for _ in range(10):
                 file.write(letter * {size // 10})
-        threads = [threading.Thread(target=write, args=each) for each in ((sys.stdout, "o"), (sys.stderr, "e"))]
-        [thread.start() for thread in threads]
-        assert len(sys.stdin.read()) == {size}
-        [thread.join() for thread in threads]
+        threads = [threading.Thread(target=write, args=each) for each in ((sys.stdout, "o"), (sys.stderr,
+        "e"))] [thread.start() for thread in threads] assert len(sys.stdin.read()) == {size} [thread.join()
+        for thread in threads]
     """
     child = Popen(python(program), stdin=PIPE, stdout=PIPE, stderr=PIPE)
     assert child.communicate(b"i" * size) == (b"o" * size, b"e" * size)

@@ -226,8 +226,8 @@ def _unset_wakeup_fd(fd: int) -> None:
 
 
 def close_orphans() -> None:
-    """In the child after a fork, whose only thread is the main thread now: close what a loop of the parent's main
-    thread has left."""
+    """In the child after a fork, whose only thread is the main thread now: close what a loop of the parent's
+    main thread has left."""
     while _orphans:
         reader, writer = _orphans.pop()
         _unset_wakeup_fd(writer)
@@ -547,8 +547,8 @@ class Loop:
             descriptor.borrowers.remove(borrowed)
 
     def evict(self, fd: int) -> list[Borrowed]:
-        """`fd` is about to be closed: stop watching it. Those who borrowed it and were not told yet, whom nobody
-        will tell any more; the owner of a descriptor of ours is called, to look for himself."""
+        """`fd` is about to be closed: stop watching it. Those who borrowed it and were not told yet, whom
+        nobody will tell any more; the owner of a descriptor of ours is called, to look for himself."""
         evicted = self._borrowed.pop(fd, None)
         descriptor = self._descriptors.get(fd)
         if evicted is not None:
@@ -927,8 +927,8 @@ class Loop:
             try:
                 _unset_wakeup_fd(self._wake_writer)
             except ValueError:
-                # Another thread closes it. The signals' bytes still come, and must not go into a file that gets
-                # the number next.
+                # Another thread closes it. The signals' bytes still come, and must not go into a file that
+                # gets the number next.
                 _orphans.append((self._wake_reader, self._wake_writer))
                 return
         os_close(self._wake_reader)

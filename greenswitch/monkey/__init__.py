@@ -207,8 +207,8 @@ def patch_select(aggressive: bool = True) -> None:
 
 
 def patch_os() -> None:
-    """Replace what `os` has to make processes and to wait for them, and `os.close`, which tells those who wait
-    for the descriptor."""
+    """Replace what `os` has to make processes and to wait for them, and `os.close`, which tells those who
+    wait for the descriptor."""
     _patch("os")
 
 
@@ -227,8 +227,8 @@ def patch_builtins() -> None:
 
 
 def patch_sys(stdin: bool = True, stdout: bool = True, stderr: bool = True) -> None:
-    """Replace the standard streams with files whose calls are made in a thread of the hub's pool. A call takes
-    long then, and what is printed in the hub itself still blocks."""
+    """Replace the standard streams with files whose calls are made in a thread of the hub's pool. A call
+    takes long then, and what is printed in the hub itself still blocks."""
     wanted = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
     for row in TABLE:
         if row.option == "sys":

@@ -136,8 +136,8 @@ def test_a_handler_of_sigchld_reaps(run_python: RunPython, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(run_python: RunPython, tmp_path: Path, method: str) -> None:
-    """G15: processes, queues, pipes, locks, events and pools; the parent's greenlets run meanwhile, and in the
-    parent only."""
+    """G15: processes, queues, pipes, locks, events and pools; the parent's greenlets run meanwhile, and in
+    the parent only."""
     run(
         run_python,
         tmp_path,
