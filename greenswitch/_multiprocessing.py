@@ -95,7 +95,7 @@ _is_fork = False
 def _bootstrap(self: BaseProcess, *args: Any, **kwargs: Any) -> Any:
     hub = get_hub_if_any()
     if _is_fork and hub is not None:
-        hub.destroy(destroy_loop=True)
+        hub.loop.leave_waits()
     return _standard_bootstrap(self, *args, **kwargs)
 
 

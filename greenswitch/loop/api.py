@@ -392,6 +392,20 @@ class WatcherLoop(Loop):
         super().vacate()
         self._hook()
 
+    def leave_waits(self) -> None:
+        """In the child after a fork, where nobody is to go on whom the loop would wake: forget everything but
+        the fork watchers, who are to be called."""
+        forks = list(self._forks)
+        self._let_go()
+        for fd in [*self._descriptors, *self._borrowed]:
+            self._poller.remove(fd)
+        self._forget()
+        self.refs = sum(watcher.ref for watcher in forks)
+        for watcher in forks:
+            self._forks.append(watcher)
+            watcher._pending = None
+            self._feed(watcher, FORK)
+
     def destroy(self) -> None:
         """Close the loop. Idempotent."""
         self.close()
