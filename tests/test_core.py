@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import gc
 import os
+import resource
 import sys
 import threading
 import traceback
@@ -895,3 +896,21 @@ def test_callsites() -> None:
         callsites("x")  # type: ignore[arg-type]
     assert greenlet(callsites).switch(10) == () and greenlet(lambda: callsites(10)).switch() == ()
     assert greenlet(deep).switch(1, 10)[0][::2] == (deep.__code__, deep.__code__)
+
+
+def test_a_call_that_goes_deeper_than_a_chunk_costs_no_memory_of_the_kernel() -> None:
+    """Design section 2, the data stack: at some depth each call of the leaf, whose frame is larger than the
+    others, is one that needs a chunk of CPython's and gives it back."""
+    namespace: dict[str, Any] = {}
+    exec("def leaf(" + ", ".join(f"a{i}=0" for i in range(60)) + "): pass", namespace)
+    leaf = namespace["leaf"]
+
+    def faults_at(depth: int) -> int:
+        if depth:
+            return faults_at(depth - 1)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(2000):
+            leaf()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    assert max(greenlet(faults_at).switch(depth) for depth in range(40)) < 1000
