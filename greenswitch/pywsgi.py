@@ -22,7 +22,6 @@ from time import gmtime, localtime, strftime, time
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
-from . import __version__
 from . import socket as _socket
 from ._core import GreenletExit
 from ._http import Chunks, Head, Incoming, InvalidInput, InvalidRequest, need_parser
@@ -1115,7 +1114,7 @@ class WSGIServer(StreamServer):
     """How an environ is logged."""
     base_env: ClassVar[dict[str, Any]] = {
         "GATEWAY_INTERFACE": "CGI/1.1",
-        "SERVER_SOFTWARE": "greenswitch/{} Python/{}.{}".format(__version__, *sys.version_info),
+        "SERVER_SOFTWARE": "greenswitch Python/{}.{}".format(*sys.version_info),
         "SCRIPT_NAME": "",
         "wsgi.version": (1, 0),
         "wsgi.multithread": False,

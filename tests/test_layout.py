@@ -36,9 +36,11 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "hub",
         "greenlets timeout",
         "_executor _linkable _monitor event events local lock pool queue threadpool util",
-        """ _multiprocessing _streams builtins contextvars core fileobject os resolver select selectors signal
-        socket ssl subprocess thread threading time """,
-        "baseserver server pywsgi backdoor",
+        """
+        _multiprocessing _streams builtins contextvars core fileobject os resolver select selectors signal
+        socket ssl subprocess thread threading time
+        """,
+        "_http baseserver server pywsgi backdoor",
         "monkey",
         "__init__",
         "compat",
@@ -49,6 +51,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
 # Functions whose work it is to import by a name that is not known before, with the reason.
 DYNAMIC_IMPORTS: dict[tuple[str, str], str] = {
     ("__init__", "__getattr__"): "the hub half of the package is loaded when it is first asked for",
+    ("server", "_tls"): "who speaks no TLS does not load it",
     ("monkey", "_patch"): "the modules to patch, and those that replace them, are named in the table",
     ("monkey", "_there"): "the modules whose names may be missing on a system are rows of the table",
     ("monkey", "patch_sys"): "the row about the standard streams is in the table",
