@@ -108,7 +108,11 @@ class BackdoorServer(StreamServer):
     """
 
     def __init__(
-        self, listener: Any, locals: dict[str, Any] | None = None, banner: str | None = None, **server_args: Any
+        self,
+        listener: Any,
+        locals: dict[str, Any] | None = None,
+        banner: str | None = None,
+        **server_args: Any,
     ) -> None:
         super().__init__(listener, spawn=Pool(greenlet_class=_Console), **server_args)
         self.locals = {"__doc__": None, "__name__": "__console__", **(locals or {})}

@@ -377,5 +377,3 @@ def parse_address(address: Any) -> tuple[int, Any]:
         return _stdlib.AF_INET, ("" if host == "*" else host, int(port))
     except ValueError as error:
         raise ValueError(f"Failed to parse address {address!r}: {error}") from None
-
-
