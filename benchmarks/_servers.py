@@ -105,11 +105,11 @@ def echo_gevent() -> None:
 
 def serve_echo(stream_server: Any) -> None:
     def handle(sock: Any, address: Any) -> None:
-        while True:
-            data = sock.recv(65536)
-            if not data:
-                return
-            sock.sendall(data)
+        try:
+            while data := sock.recv(65536):
+                sock.sendall(data)
+        except ConnectionError:
+            pass
 
     server = stream_server(LOCAL, handle, backlog=4096)
     server.start()

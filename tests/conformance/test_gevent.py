@@ -20,7 +20,7 @@ from peers import GEVENT
 from table import names
 
 VERSION = sys.version_info[:2]
-NEEDED = ("gevent", "greenlet", "psutil", "zope.interface")
+NEEDED = ("gevent", "greenlet", "httptools", "psutil", "zope.interface")
 missing = [name for name in NEEDED if importlib.util.find_spec(name.partition(".")[0]) is None]
 installed = None if "gevent" in missing else importlib.metadata.version("gevent")
 

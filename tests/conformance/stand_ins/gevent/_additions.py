@@ -12,6 +12,7 @@ from typing import Any
 from gevent._hub_local import set_default_hub_class  # type: ignore[attr-defined]
 
 from greenswitch import hub, monkey
+from greenswitch.timeout import Timeout
 
 __all__ = ["is_anything_patched", "normalize_exception"]
 
@@ -34,3 +35,5 @@ def is_anything_patched() -> bool:
 setattr(hub, "set_default_hub_class", set_default_hub_class)
 setattr(hub.Hub, "_normalize_exception", normalize_exception)
 setattr(monkey, "is_anything_patched", is_anything_patched)
+# A Timeout without seconds does nothing here, and need be no other object.
+setattr(Timeout, "_start_new_or_dummy", Timeout.start_new)
