@@ -1,0 +1,69 @@
+"""benchmarks/echo.py and wsgi.py: a table and a file, and a sentence where something is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+def run(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(BENCHMARKS / script), *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_echo(tmp_path: Path) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("cc, a C compiler, is not here")
+    file = tmp_path / "figures.json"
+    names = ["greenswitch", "asyncio", "threads", "c"]
+    options = ["--connections", "5,20", "--seconds", "0.3", "--rounds", "1", "--only", ",".join(names)]
+    done = run("echo.py", *options, "--json", str(file), CC="cc")
+    assert (done.returncode, done.stderr) == (0, "")
+    figures = json.loads(file.read_text())
+    assert list(figures) == ["5", "20"]
+    for connections, by_name in figures.items():
+        assert f"\n{connections} connections\n" in done.stdout
+        assert list(by_name) == names
+        for name, one in by_name.items():
+            assert one["rate"] > 0 <= one["cpu"] and one["p99"] > 0, name
+            assert f"\n{name} " in done.stdout
+
+
+def test_wsgi(tmp_path: Path) -> None:
+    for program, found in (
+        ("wrk", shutil.which("wrk")),
+        ("httptools", importlib.util.find_spec("httptools")),
+    ):
+        if found is None:
+            pytest.skip(f"{program} is not here")
+    file = tmp_path / "figures.json"
+    options = ["--connections", "5", "--seconds", "1", "--rounds", "1", "--only", "greenswitch"]
+    done = run("wsgi.py", *options, "--json", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    one = json.loads(file.read_text())["5"]["greenswitch"]
+    assert one["rate"] > 0 < one["p99"] and "\ngreenswitch " in done.stdout
+
+
+def test_what_is_missing(tmp_path: Path) -> None:
+    done = run("echo.py", CC="/nonexistent/compiler")
+    assert done.returncode == 1 and done.stderr.endswith("install a C compiler.\n")
+    assert "Traceback" not in done.stderr
+    done = run("wsgi.py", PATH=str(tmp_path))
+    assert done.returncode == 1 and done.stderr.startswith("wrk is not installed")
+    for script in ("echo.py", "wsgi.py"):
+        done = run(script, "--only", "nonsense")
+        assert done.returncode == 2 and "no server 'nonsense'" in done.stderr
