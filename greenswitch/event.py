@@ -82,6 +82,10 @@ class Event(_Happening):
         """Clear the flag. Whoever was woken by a `set` before returns from his wait all the same."""
         self._happened = False
 
+    def _at_fork_reinit(self) -> None:
+        """What `threading` calls in the child of a fork, where no lock could be left held by another
+        thread."""
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the flag is set; at once if it is. False after `timeout` seconds."""
         return self._happened or stand_in_row(self._waiters, self, None, timeout) is not None

@@ -1,158 +1,96 @@
 """Making the standard library cooperative: its blocking names are replaced with this package's, in place.
 
-What belongs here: how a name is replaced, remembered and asked for. What never does: which names (`table`).
+What belongs here: the words of patching, and which of them belong together. What never does: how a name is
+replaced (`api`), which names (`table`), what threads need besides (`threads`).
 
 Patch first, before other imports: a module that has said `from socket import socket` keeps what it got.
+
+Whoever subscribes to `greenswitch.events` is told of all of it, and so are plugins (`api`).
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
-from types import FunctionType, ModuleType
-from typing import Any, overload
+from itertools import groupby
+from types import ModuleType
+from typing import Any, NamedTuple
 
+from greenswitch import events
+
+from .api import (
+    MonkeyPatchWarning,
+    get_original,
+    is_anything_patched,
+    is_module_patched,
+    is_object_patched,
+    patch_item,
+    patch_module,
+    patch_names,
+    remove_item,
+    saved,
+    tell,
+    warn,
+)
 from .table import NOTHING_TO_PATCH, OPTIONS, TABLE, Row
+from .threads import adopt_threads, other_threads, replace_lock_of_logging, replace_locks_of_modules
 
 __all__ = [
     "MonkeyPatchWarning",
     "get_original",
+    "is_anything_patched",
     "is_module_patched",
     "is_object_patched",
     "patch_all",
     "patch_builtins",
+    "patch_contextvars",
     "patch_dns",
     "patch_item",
     "patch_module",
     "patch_os",
+    "patch_queue",
     "patch_select",
     "patch_signal",
     "patch_socket",
     "patch_ssl",
     "patch_subprocess",
     "patch_sys",
+    "patch_thread",
     "patch_time",
     "remove_item",
     "saved",
 ]
 
-_MISSING = object()
-
-saved: dict[str, dict[str, Any]] = {}
-"""The standard library's own objects by module and name, of what was patched."""
-
-_patched_with: dict[str, bool] | None = None
-"""What the first `patch_all` was told."""
+_patched_with: dict[str, bool] = {}
+"""What the calls of `patch_all` were told, all together."""
 
 
-class MonkeyPatchWarning(RuntimeWarning):
-    """Patching will not do what was probably meant."""
+class _Patched(NamedTuple):
+    """One module whose names were replaced."""
+
+    target: ModuleType
+    source: ModuleType
 
 
-# Asking
+def _rows(option: str, targets: Iterable[str] | None = None) -> list[Row]:
+    """The rows of an option; NotImplementedError if there are none."""
+    if option not in OPTIONS:
+        raise NotImplementedError(f"this version of greenswitch has nothing to patch {option} with")
+    return [row for row in TABLE if row.option == option and (targets is None or row.target in targets)]
 
 
-def is_module_patched(mod_name: str) -> bool:
-    """Was anything in the standard module `mod_name` patched?"""
-    return mod_name in saved
-
-
-def is_object_patched(mod_name: str, item_name: str) -> bool:
-    """Was `item_name` of the standard module `mod_name` patched?"""
-    return item_name in saved.get(mod_name, ())
-
-
-@overload
-def get_original(mod_name: str | Iterable[str], item_name: str) -> Any: ...
-@overload
-def get_original(mod_name: str | Iterable[str], item_name: Iterable[str]) -> list[Any]: ...
-def get_original(mod_name: str | Iterable[str], item_name: str | Iterable[str]) -> Any:
-    """The standard library's own object `item_name` of the module `mod_name`, patched or not; a list of them
-    if `item_name` is a collection of names. `mod_name` may be a collection too: the first module that can be
-    imported counts. Raises ImportError, AttributeError."""
-    names = [mod_name] if isinstance(mod_name, str) else list(mod_name)
-    for name in names[:-1]:
-        try:
-            module = import_module(name)
-            break
-        except ImportError:
-            continue
-    else:
-        module = import_module(names[-1])
-    originals = saved.get(module.__name__, {})
-
-    def original(item: str) -> Any:
-        return originals[item] if item in originals else _get(module, item)
-
-    return original(item_name) if isinstance(item_name, str) else [original(item) for item in item_name]
-
-
-# Replacing
-
-
-def patch_item(module: ModuleType, attr: str, newitem: Any) -> None:
-    """Replace `attr` of `module` and remember what it was. A dot in `attr` leads into a class."""
-    old = _get(module, attr, _MISSING)
-    if old is newitem:
-        return
-    if old is not _MISSING:
-        saved.setdefault(module.__name__, {}).setdefault(attr, old)
-    owner, name = _owner(module, attr)
-    if isinstance(owner, type) and isinstance(newitem, FunctionType):
-        # In a class a built-in function is a mere value, ours would become a method.
-        newitem = staticmethod(newitem)
-    setattr(owner, name, newitem)
-
-
-def remove_item(module: ModuleType, attr: str) -> None:
-    """Take `attr` out of `module` and remember what it was. Nothing happens if there is none."""
-    old = getattr(module, attr, _MISSING)
-    if old is not _MISSING:
-        saved.setdefault(module.__name__, {}).setdefault(attr, old)
-        delattr(module, attr)
-
-
-def patch_module(
-    target_module: ModuleType, source_module: ModuleType, items: Iterable[str] | None = None
-) -> bool:
-    """Replace `items` of `target_module` with those of the same names in `source_module`; `items` are the
-    names in `source_module.__implements__` if they are not given. AttributeError if a name is missing.
-    True."""
-    if items is None:
-        items = getattr(source_module, "__implements__", None)
-        if items is None:
-            raise AttributeError(f"{source_module.__name__} does not say in __implements__ what it replaces")
-    new = [(item, getattr(source_module, item)) for item in items]
-    for item, value in new:
-        patch_item(target_module, item, value)
-    return True
-
-
-def _owner(module: ModuleType, attr: str) -> tuple[Any, str]:
-    path = attr.split(".")
-    owner: Any = module
-    for name in path[:-1]:
-        owner = getattr(owner, name)
-    return owner, path[-1]
-
-
-def _get(module: ModuleType, attr: str, *default: Any) -> Any:
-    owner, name = _owner(module, attr)
-    return getattr(owner, name, *default)
-
-
-def _patch(option: str, aggressive: bool = True) -> None:
-    rows = [row for row in TABLE if row.option == option]
+def _replace(rows: list[Row], aggressive: bool = True) -> list[_Patched]:
+    """Replace the names of `rows`. Those modules of which nobody said that they are not to be patched."""
     # All imports before the first replacement: what is imported here must find the standard library as it
     # was.
-    modules = []
-    for row in rows:
+    modules: dict[str, ModuleType] = {}
+    for row in list(rows):
         try:
-            modules.append((row, import_module(row.target), import_module(row.source)))
+            modules |= {name: import_module(name) for name in (row.target, row.source)}
         except ImportError:
             if not row.optional:
                 raise
+            rows = [other for other in rows if other is not row]
     for row in rows:
         for name in row.before:
             try:
@@ -160,80 +98,146 @@ def _patch(option: str, aggressive: bool = True) -> None:
             except ImportError:
                 # This interpreter was built without it.
                 pass
-    for row, target, source in modules:
-        _patch_row(row, target, source, aggressive)
+    patched = []
+    for target_name, group in groupby(rows, key=lambda row: row.target):
+        together = list(group)
+        target, source = modules[target_name], modules[together[0].source]
+        new: dict[str, Any] = {}
+        removed: list[str] = []
+        for row in together:
+            new |= {item: getattr(modules[row.source], name) for item, name in row.items.items()}
+            more = [name for name in row.some if hasattr(target, name)]
+            new |= {name: getattr(modules[row.source], name) for name in more}
+            removed += row.removed if aggressive else ()
+        if patch_names(target, source, new, removed):
+            patched.append(_Patched(target, source))
+    return patched
 
 
-def _patch_row(row: Row, target: ModuleType, source: ModuleType, aggressive: bool) -> None:
-    for item, name in row.items.items():
-        patch_item(target, item, getattr(source, name))
-    if aggressive:
-        for item in row.removed:
-            remove_item(target, item)
+def _tell_all(patched: list[_Patched]) -> bool:
+    """Tell that it is done. Was anything?"""
+    for target, source in patched:
+        tell(events.GeventDidPatchModuleEvent(target.__name__, source, target))
+    return bool(patched)
 
 
-def patch_socket(dns: bool = True, aggressive: bool = True) -> None:
+def _patch(option: str, aggressive: bool = True) -> bool:
+    return _tell_all(_replace(_rows(option), aggressive))
+
+
+# By module. The result: was anything patched? It is not where whoever is told beforehand raises DoNotPatch.
+
+
+def patch_thread(
+    threading: bool = True,
+    _threading_local: bool = True,
+    Event: bool = True,
+    logging: bool = True,
+    existing_locks: bool = True,
+) -> bool:
+    """Have threads be greenlets: replace what starts, tells apart and locks threads in `_thread` and, if so
+    told, in `threading` - with `threading.Event` - and `_threading_local`. The thread objects that there are
+    stay what they are: the main thread can be waited for by greenlets, native threads that run already too.
+
+    With `logging`, the locks of that module are replaced if it was imported; with `existing_locks`, locks
+    that other modules keep for themselves. Locks of objects that were made before stay native.
+    Warns with MonkeyPatchWarning if native threads run already.
+    """
+    targets = {"_thread"}
+    targets |= {"threading"} if threading else set()
+    targets |= {"_threading_local"} if _threading_local else set()
+    rows = _rows("thread", targets) + (_rows("Event") if threading and Event else [])
+    first = not is_object_patched("threading", "get_ident")
+    others = other_threads() if first else []
+    patched = _replace(sorted(rows, key=lambda row: row.target))
+    if first and is_object_patched("threading", "get_ident"):
+        adopt_threads()
+        if existing_locks:
+            replace_locks_of_modules()
+        if logging:
+            replace_lock_of_logging()
+        if others:
+            names = ", ".join(thread.name for thread in others)
+            warn(
+                f"patched while native threads run: {names}. They stay native, and so do the locks that they"
+                " were given; a greenlet that waits for such a lock stops all others. Patch before they are"
+                " started"
+            )
+    return _tell_all(patched)
+
+
+def patch_queue() -> bool:
+    """Replace the classes of `queue`."""
+    return _patch("queue")
+
+
+def patch_builtins() -> bool:
+    """Do nothing: no built-in function waits for other threads."""
+    return False
+
+
+def patch_contextvars() -> bool:
+    """Do nothing: each greenlet has a context of its own."""
+    return False
+
+
+def patch_socket(dns: bool = True, aggressive: bool = True) -> bool:
     """Replace the class `socket.socket` and the functions that make sockets; with `dns` also those that look
     names up. `aggressive` changes nothing and is there for gevent's sake.
 
     TLS is not among it: unless `ssl` is patched too it goes on to work and blocks the thread.
     """
-    _patch("socket", aggressive)
-    if dns:
-        patch_dns()
+    return _tell_all(_replace(_rows("socket") + (_rows("dns") if dns else []), aggressive))
 
 
-def patch_dns() -> None:
+def patch_dns() -> bool:
     """Replace the functions of `socket` that look names up."""
-    _patch("dns")
+    return _patch("dns")
 
 
-def patch_time() -> None:
-    """Replace `time.sleep`."""
-    _patch("time")
-
-
-def patch_ssl() -> None:
+def patch_ssl() -> bool:
     """Replace the class `ssl.SSLSocket`, which contexts make, those as well that were made before, and
     `ssl.get_server_certificate`."""
-    _patch("ssl")
+    return _patch("ssl")
 
 
-def patch_select(aggressive: bool = True) -> None:
+def patch_time() -> bool:
+    """Replace `time.sleep`."""
+    return _patch("time")
+
+
+def patch_select(aggressive: bool = True) -> bool:
     """Replace `select.select`, `poll` and `epoll`, also where `selectors` uses them, and
     `selectors.DefaultSelector`. With `aggressive`, what can only stop the hub is removed: `select.kqueue`,
     `devpoll` and the selectors built on them."""
-    _patch("select", aggressive)
+    return _patch("select", aggressive)
 
 
-def patch_os() -> None:
+def patch_os() -> bool:
     """Replace what `os` has to make processes and to wait for them, and `os.close`, which tells those who
     wait for the descriptor."""
-    _patch("os")
+    return _patch("os")
 
 
-def patch_signal() -> None:
+def patch_signal() -> bool:
     """Replace `signal.signal` and `signal.getsignal`, for the sake of SIGCHLD."""
-    _patch("signal")
+    return _patch("signal")
 
 
-def patch_subprocess() -> None:
+def patch_subprocess() -> bool:
     """Replace `subprocess.Popen`, and what `multiprocessing` waits with."""
-    _patch("subprocess")
+    return _patch("subprocess")
 
 
-def patch_builtins() -> None:
-    """Does nothing: there is nothing in `builtins` that waits."""
-
-
-def patch_sys(stdin: bool = True, stdout: bool = True, stderr: bool = True) -> None:
+def patch_sys(stdin: bool = True, stdout: bool = True, stderr: bool = True) -> bool:
     """Replace the standard streams with files whose calls are made in a thread of the hub's pool. A call
     takes long then, and what is printed in the hub itself still blocks."""
     wanted = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-    for row in TABLE:
-        if row.option == "sys":
-            items = {name: source for name, source in row.items.items() if wanted[name]}
-            _patch_row(row._replace(items=items), import_module(row.target), import_module(row.source), False)
+    rows = [
+        row._replace(items={name: source for name, source in row.items.items() if wanted[name]})
+        for row in _rows("sys")
+    ]
+    return _tell_all(_replace(rows))
 
 
 def patch_all(
@@ -241,27 +245,28 @@ def patch_all(
     dns: bool = True,
     time: bool = True,
     select: bool = True,
-    thread: bool | None = None,
+    thread: bool = True,
     os: bool | None = None,
     ssl: bool | None = None,
     subprocess: bool | None = None,
     sys: bool | None = False,
     aggressive: bool = True,
-    Event: bool | None = None,
-    builtins: bool | None = None,
+    Event: bool = True,
+    builtins: bool = True,
     signal: bool | None = None,
-    queue: bool | None = None,
-    contextvars: bool | None = None,
+    queue: bool = True,
+    contextvars: bool = True,
+    **kwargs: Any,
 ) -> bool:
     """Make the standard library cooperative, as far as the words allow: True patches, False does not, None
-    patches what this version has something for. Call it as early as possible; calling it again does no harm.
-    True.
+    patches what this version has something for. Words that are not known here are for those who are told
+    (`greenswitch.events`). Call it as early as possible; calling it again does no harm. False if somebody who
+    was told raised DoNotPatch.
 
     Raises NotImplementedError, before anything is patched, for a True that this version has nothing for.
     Warns with MonkeyPatchWarning if it was called before with other words; what either call asked for is
     patched then.
     """
-    global _patched_with
     asked = {
         "socket": socket,
         "dns": dns,
@@ -272,6 +277,7 @@ def patch_all(
         "ssl": ssl,
         "subprocess": subprocess,
         "sys": sys,
+        "aggressive": aggressive,
         "Event": Event,
         "builtins": builtins,
         "signal": signal,
@@ -281,7 +287,7 @@ def patch_all(
     missing = [
         option
         for option, wanted in asked.items()
-        if wanted and option not in OPTIONS and option not in NOTHING_TO_PATCH
+        if wanted and option not in (*OPTIONS, *NOTHING_TO_PATCH, "aggressive")
     ]
     if missing:
         words = ", ".join(f"{option}=True" for option in missing)
@@ -289,15 +295,40 @@ def patch_all(
             f"patch_all({words}): this version of greenswitch has nothing to patch it with; it has"
             f" {', '.join(OPTIONS)}. Leave the word out to have patched what there is."
         )
-    wanted_now = {option: asked[option] is None or bool(asked[option]) for option in OPTIONS}
-    if _patched_with is not None and _patched_with != wanted_now:
-        warnings.warn(
-            "patch_all was called more than once, with different arguments; all that was asked for holds",
-            MonkeyPatchWarning,
-            stacklevel=2,
-        )
-    _patched_with = wanted_now
+    wanted_now = {
+        option: option in OPTIONS if wanted is None else bool(wanted) for option, wanted in asked.items()
+    }
+    if _patched_with and _patched_with != wanted_now:
+        warn("patch_all was called more than once, with different arguments; all that was asked for holds")
+    new = {option: wanted for option, wanted in wanted_now.items() if wanted and not _patched_with.get(option)}
+    first = not _patched_with
     for option, wanted in wanted_now.items():
-        if wanted:
-            _patch(option, aggressive)
+        _patched_with[option] = wanted or _patched_with.get(option, False)
+    if not new and not first:
+        return True
+    told = wanted_now if first else new
+    try:
+        tell(events.GeventWillPatchAllEvent(told, kwargs))
+    except events.DoNotPatch:
+        _patched_with.clear()
+        return False
+    # `threading` and what it uses take the real clock for themselves, so threads come before `time`.
+    calls: dict[str, Callable[[], object]] = {
+        "os": patch_os,
+        "thread": lambda: patch_thread(Event=wanted_now["Event"]),
+        "time": patch_time,
+        "sys": patch_sys,
+        "socket": lambda: patch_socket(dns=wanted_now["dns"], aggressive=aggressive),
+        "dns": lambda: None if "socket" in new else patch_dns(),
+        "select": lambda: patch_select(aggressive),
+        "ssl": patch_ssl,
+        "subprocess": patch_subprocess,
+        "signal": patch_signal,
+        "queue": patch_queue,
+    }
+    for option, call in calls.items():
+        if option in new:
+            call()
+    tell(events.GeventDidPatchBuiltinModulesEvent(told, kwargs))
+    tell(events.GeventDidPatchAllEvent(told, kwargs))
     return True

@@ -30,6 +30,8 @@ class Row(NamedTuple):
     """Modules that must have been imported before, because they need to find the standard names."""
     optional: bool = False
     """Is the row left out where the interpreter was built without the module?"""
+    some: tuple[str, ...] = ()
+    """More names, the same in both modules, of which each version of CPython has some."""
 
 
 def _same(names: str) -> dict[str, str]:
@@ -47,6 +49,30 @@ def _there(module: str, names: str) -> dict[str, str]:
 
 _ROWS: tuple[Row, ...] = (
     Row(
+        "thread",
+        "_thread",
+        "greenswitch.thread",
+        _same("LockType _local allocate_lock exit get_ident stack_size start_new_thread"),
+        # What `threading` takes over at its import must be the standard one's to begin with.
+        before=("threading",),
+        some=(
+            *("_ThreadHandle", "_make_thread_handle", "_set_sentinel", "start_joinable_thread"),
+            *("allocate", "exit_thread", "lock", "start_new"),
+        ),
+    ),
+    Row(
+        "thread",
+        "threading",
+        "greenswitch.threading",
+        _same("Lock _CRLock _DummyThread _allocate_lock get_ident local stack_size"),
+        some=(
+            *("_LockType", "_ThreadHandle", "_make_thread_handle", "_set_sentinel"),
+            *("_start_joinable_thread", "_start_new_thread", "_thread_shutdown"),
+        ),
+    ),
+    Row("thread", "_threading_local", "greenswitch.local", _same("local")),
+    Row("Event", "threading", "greenswitch.event", _same("Event")),
+    Row(
         "socket",
         "socket",
         "greenswitch.socket",
@@ -61,6 +87,7 @@ _ROWS: tuple[Row, ...] = (
         "greenswitch.socket",
         _same("getaddrinfo getfqdn gethostbyaddr gethostbyname gethostbyname_ex getnameinfo"),
     ),
+    Row("queue", "queue", "greenswitch.queue", _same("LifoQueue PriorityQueue Queue SimpleQueue")),
     Row("time", "time", "greenswitch.time", _same("sleep")),
     Row("ssl", "ssl", "greenswitch.ssl", _there("ssl", "SSLSocket get_server_certificate")),
     # Contexts make sockets of this class, also those that were made before. SSLContext itself stays: its
