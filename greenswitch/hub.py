@@ -193,7 +193,8 @@ class Hub(greenlet):
         """For how long to wait for other native threads to wake this hub, when nobody else can. Seconds."""
         if self._joining:
             return 0.0
-        if thread_count() > len(helper_threads):
+        # For a helper, there is always the thread that it helps.
+        if thread_count() > len(helper_threads) or self.thread_ident in helper_threads:
             self._certain = False
             return _LISTEN_FOR_THREADS
         # A thread that was started a moment ago is counted only when it runs.
