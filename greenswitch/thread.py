@@ -26,8 +26,8 @@ from . import _original
 from ._core import GreenletExit, getcurrent, greenlet
 from .event import Event
 from .greenlets import Greenlet
-from .hub import get_hub, get_hub_if_any, sleep
-from .local import local as _local
+from .hub import get_hub_if_any, helper_threads, sleep
+from .local import local
 from .lock import RLock as _RLock
 from .lock import Semaphore
 
@@ -138,11 +138,11 @@ allocate = allocate_lock = lock = LockType
 
 
 class RLock(_RLock):
-    """A lock that its owner, a thread, may take several times."""
+    """A lock that its owner, a thread, may take several times. Arguments are ignored."""
 
     __slots__ = ()
 
-    def __init__(self) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__()
 
     def acquire(self, blocking: bool = True, timeout: float = _NEVER) -> bool:  # type: ignore[override]
@@ -310,7 +310,15 @@ start_new = start_new_thread
 def stack_size(size: int | None = None) -> int:
     """The size of the stacks of native threads in bytes, 0 for the system's own; if `size` is given, it is
     that from now on. Greenlets have no stack of a given size. ValueError if it cannot be."""
-    return _stdlib.stack_size() if size is None else _stdlib.stack_size(size)
+    return _native_stack_size() if size is None else _native_stack_size(size)
+
+
+_native_stack_size = _stdlib.stack_size
+
+
+def _count() -> int:
+    """How many threads run besides the main one, native ones too, but for those of this package."""
+    return len(_threads) + max(_original.thread_count() - len(helper_threads), 0)
 
 
 # The end of a thread, up to 3.12
@@ -414,8 +422,7 @@ def _shutdown() -> None:
     while waited_for := [each for each in _handles.values() if not each._daemon and each.ident != me]:
         for handle in waited_for:
             handle.join()
-    native_shutdown: Callable[[], None] = _stdlib._shutdown  # type: ignore[attr-defined]
-    native_shutdown()
+    _stdlib._shutdown()  # type: ignore[attr-defined]
 
 
 def _after_fork_in_child() -> None:
@@ -514,10 +521,13 @@ class NativeHandle:
         self._native._set_done()
 
 
+_local = local
+
 _ENDS_BY_HANDLES = hasattr(_stdlib, "start_joinable_thread")
 
 __implements__ = [
     "LockType",
+    "_count",
     "_local",
     "allocate",
     "allocate_lock",
@@ -535,9 +545,7 @@ __implements__ = [
     ),
 ]
 __implements__ = [name for name in __implements__ if hasattr(_stdlib, name)]
-__imports__ = [
-    name for name in vars(_stdlib) if (name[0] != "_" or name == "_count") and name not in globals()
-]
+__imports__ = [name for name in vars(_stdlib) if name[0] != "_" and name not in globals()]
 globals().update({name: getattr(_stdlib, name) for name in __imports__})
 
-__all__ = [name for name in (*__implements__, *__imports__) if name[0] != "_"]  # noqa: PLE0605
+__all__ = [name for name in (*__implements__, *__imports__) if name[0] != "_"]

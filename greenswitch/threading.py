@@ -1,8 +1,8 @@
 """The standard `threading` module's parts that have to know of greenlets.
 
-What belongs here: what `greenswitch.monkey` puts in place of names of `threading`, the thread objects of those
-who were not started as threads. What never does: `Thread`, `Condition`, `Timer` and the others, which are the
-standard ones and work on these by themselves.
+What belongs here: what `greenswitch.monkey` puts in place of names of `threading`, the thread objects of
+those who were not started as threads. What never does: `Thread`, `Condition`, `Timer` and the others, which
+are the standard ones and work on these by themselves.
 """
 
 from __future__ import annotations
@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import thread as _thread
 from ._core import GreenletExit, getcurrent
-from .event import Event
 from .hub import get_hub
-from .local import local
-from .thread import LockType as Lock
-from .thread import RLock, get_ident, stack_size
 
 if TYPE_CHECKING:
 
@@ -37,7 +33,7 @@ def main_native_thread() -> _stdlib.Thread:
     return _stdlib.main_thread()
 
 
-class _DummyThread(_private._DummyThread):  # type: ignore[misc, name-defined]
+class _DummyThread(_private._DummyThread):  # type: ignore[misc]
     """The thread object of a greenlet, or a native thread, that was not started as a thread. It goes when
     that is over."""
 
@@ -67,16 +63,17 @@ def excepthook(args: Any, /) -> None:
 
 _native_excepthook = _stdlib.__excepthook__
 
-_get_ident = get_ident
-_allocate_lock = Lock
+Lock = _allocate_lock = _LockType = _thread.LockType
+RLock = _CRLock = _thread.RLock
+get_ident = _thread.get_ident
+local = _thread._local
+stack_size = _thread.stack_size
 _start_new_thread = _thread.start_new_thread
 _start_joinable_thread = _thread.start_joinable_thread
 _ThreadHandle = _thread._ThreadHandle
 _make_thread_handle = _thread._make_thread_handle
 _set_sentinel = _thread._set_sentinel
 _thread_shutdown = _thread._shutdown
-_CRLock = RLock
-_LockType = Lock
 
 __implements__ = [
     "Lock",
@@ -98,4 +95,4 @@ __implements__ = [name for name in __implements__ if hasattr(_stdlib, name)]
 __imports__ = [name for name in _stdlib.__all__ if name not in globals()]
 globals().update({name: getattr(_stdlib, name) for name in __imports__})
 
-__all__ = [name for name in (*__implements__, *__imports__) if name[0] != "_"]  # noqa: PLE0605
+__all__ = [name for name in (*__implements__, *__imports__) if name[0] != "_"]

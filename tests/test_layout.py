@@ -52,9 +52,9 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
 DYNAMIC_IMPORTS: dict[tuple[str, str], str] = {
     ("__init__", "__getattr__"): "the hub half of the package is loaded when it is first asked for",
     ("server", "_tls"): "who speaks no TLS does not load it",
-    ("monkey", "_patch"): "the modules to patch, and those that replace them, are named in the table",
     ("monkey", "_there"): "the modules whose names may be missing on a system are rows of the table",
-    ("monkey", "patch_sys"): "the row about the standard streams is in the table",
+    ("monkey", "_replace"): "the modules to patch, and those that replace them, are named in the table",
+    ("monkey", "_plugins"): "importlib.metadata, which finds plugins, costs more than all of this",
     ("monkey", "get_original"): "its caller names the module",
     ("_config", "_load"): "what settings name, such as a resolver, stands above whoever reads them",
     ("threadpool", "__getattr__"): "the standard library's futures are imported when somebody wants them",

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from types import FunctionType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import Any, overload
 
 from greenswitch import events
@@ -199,9 +199,9 @@ def _plugins() -> Any:
 
 def warn(message: str) -> None:
     """Warn whoever called this package."""
-    frame = sys._getframe(1)
-    level = 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+    frame: FrameType | None = sys._getframe()
+    level = 0
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
         frame = frame.f_back
         level += 1
-    warnings.warn(message, MonkeyPatchWarning, stacklevel=level - 1)
+    warnings.warn(message, MonkeyPatchWarning, stacklevel=level + 1)

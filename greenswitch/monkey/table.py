@@ -52,7 +52,7 @@ _ROWS: tuple[Row, ...] = (
         "thread",
         "_thread",
         "greenswitch.thread",
-        _same("LockType _local allocate_lock exit get_ident stack_size start_new_thread"),
+        _same("LockType _count _local allocate_lock exit get_ident stack_size start_new_thread"),
         # What `threading` takes over at its import must be the standard one's to begin with.
         before=("threading",),
         some=(

@@ -1,6 +1,7 @@
-"""Show how greenlet's and gevent's own tests end on greenswitch, beside how they end on those:
+"""Show how greenlet's, gevent's and CPython's own tests end on greenswitch - CPython's with the standard
+library patched - beside how they end on those:
 
-    python tests/conformance [greenlet | gevent] [FILE ...]
+    python tests/conformance [greenlet | gevent | cpython] [FILE ...]
 
 "tight" are those which fail for one reason only: they expect that something leaks, and nothing does.
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 
+import expected_cpython
 import expected_gevent
 import expected_greenlet
 import peers
@@ -19,7 +21,7 @@ from peers import PEERS, Peer
 from table import names
 
 STATUSES = ("passed", "tight", "failed", "skipped")
-TABLES = {"greenlet": expected_greenlet, "gevent": expected_gevent}
+TABLES = {"greenlet": expected_greenlet, "gevent": expected_gevent, "cpython": expected_cpython}
 
 
 def show(peer: Peer, chosen: list[str]) -> bool:

@@ -1,8 +1,9 @@
-"""The tests that greenlet and gevent install with themselves: running them, on those or on greenswitch.
+"""The tests that greenlet, gevent and CPython install with themselves: running them, on those or on
+greenswitch, which for CPython's is: with the standard library patched.
 
 What belongs here: processes, time limits, reading what `record` has written. What never does: which outcome
-is expected (`expected_greenlet`, `expected_gevent`), and any of their code: it is run from where it is
-installed.
+is expected (`expected_greenlet`, `expected_gevent`, `expected_cpython`), and any of their code: it is run
+from where it is installed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+import expected_cpython
 import expected_gevent
+from table import Row
 
 HERE = Path(__file__).resolve().parent
 SITE = HERE / "site"
@@ -33,10 +36,12 @@ class Peer(NamedTuple):
     """A package with tests of its own."""
 
     name: str
+    package: str
+    """Where its tests are."""
     files: str
     """What its modules with tests are called."""
-    aliases: str
-    """The names that greenswitch has to take, as `--as` wants them."""
+    through: tuple[str, ...]
+    """The words of `python -m greenswitch` that make the tests run on that."""
     slow: tuple[str, ...]
     """Modules that are started first: the others fill the time that these take."""
     hanging: tuple[str, ...]
@@ -45,26 +50,41 @@ class Peer(NamedTuple):
     """How the environment variables begin that change what its tests do."""
 
 
+def all_names(rows: tuple[Row, ...]) -> tuple[str, ...]:
+    return tuple(f"{row.file}.{test}" for row in rows for test in row.tests.split())
+
+
 # What the tests know a continuous integration by: they leave out more there, and take more time for granted.
 CI = ("GITHUB_", "TRAVIS", "APPVEYOR")
 
 GREENLET = Peer(
     name="greenlet",
+    package="greenlet.tests",
     files="test_*.py",
-    aliases="greenlet",
+    through=("run", "--as", "greenlet"),
     hanging=(),
     slow=("test_leaks", "test_interpreter_shutdown", "test_greenlet"),
     variables=("GREENLET_", *CI),
 )
 GEVENT = Peer(
     name="gevent",
+    package="gevent.tests",
     files="test__*.py",
-    aliases="greenlet,gevent",
-    hanging=tuple(f"{row.file}.{test}" for row in expected_gevent.HANGING for test in row.tests.split()),
+    through=("run", "--as", "greenlet,gevent"),
+    hanging=all_names(expected_gevent.HANGING),
     slow=("test__pool", "test__threadpool", "test__semaphore"),
     variables=("GEVENT", "GREENSWITCH_", "PYTHONWARNINGS", *CI),
 )
-PEERS = {peer.name: peer for peer in (GREENLET, GEVENT)}
+CPYTHON = Peer(
+    name="cpython",
+    package="test",
+    files="test_*.py",
+    through=("run", "--patch"),
+    hanging=all_names(expected_cpython.HANGING),
+    slow=("test_subprocess", "test_socket", "test_threading"),
+    variables=("GREENSWITCH_", "PYTHONWARNINGS", *CI),
+)
+PEERS = {peer.name: peer for peer in (GREENLET, GEVENT, CPYTHON)}
 
 
 class Ended(NamedTuple):
@@ -81,9 +101,11 @@ Results = dict[str, Ended]
 
 def files(peer: Peer) -> list[str]:
     """The names of the modules with tests that the installed peer has; none without a peer."""
-    spec = find_spec(peer.name)
+    if find_spec(peer.package.partition(".")[0]) is None:
+        return []
+    spec = find_spec(peer.package)
     folders = [] if spec is None else spec.submodule_search_locations or []
-    return sorted(path.stem for folder in folders for path in Path(folder, "tests").glob(peer.files))
+    return sorted(path.stem for folder in folders for path in Path(folder).glob(peer.files))
 
 
 def environment(peer: Peer, on_greenswitch: bool, leaks: bool = True) -> dict[str, str]:
@@ -92,14 +114,14 @@ def environment(peer: Peer, on_greenswitch: bool, leaks: bool = True) -> dict[st
     cleaned = {name: value for name, value in os.environ.items() if not name.startswith(peer.variables)}
     if not leaks:
         cleaned["GREENLET_SKIP_LEAKCHECKS"] = "1"
-    if on_greenswitch:
+    if on_greenswitch and "--as" in peer.through:
         cleaned["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SITE), cleaned.get("PYTHONPATH")]))
     return cleaned
 
 
 def command(peer: Peer, on_greenswitch: bool, *program: str) -> list[str]:
     """The command that runs a script or `-m module`, with its arguments."""
-    through = ["-m", "greenswitch", "run", "--as", peer.aliases] if on_greenswitch else []
+    through = ["-m", "greenswitch", *peer.through] if on_greenswitch else []
     return [sys.executable, *through, *program]
 
 
@@ -107,7 +129,7 @@ def run_file(peer: Peer, file: str, on_greenswitch: bool, leaks: bool = True) ->
     """Run one module of tests - or one test, by its name - in a process of its own, for at most TIME_LIMIT
     seconds. A test during which the process ended has failed, and those after it are missing. Without
     `leaks` the tests are not run again and again to see whether they leak."""
-    package = f"{peer.name}.tests."
+    package = f"{peer.package}."
     left_out = [package + test for test in peer.hanging]
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder, "record")
@@ -150,3 +172,17 @@ def run(peer: Peer, chosen: Iterable[str], on_greenswitch: bool) -> dict[str, Re
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         ended = pool.map(lambda file: run_file(peer, file, on_greenswitch), ordered)
         return dict(zip(ordered, ended, strict=True))
+
+
+def printed(peer: Peer, on_greenswitch: bool, program: str) -> str:
+    """What a program prints in a process like those in which tests are run."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, "script.py")
+        script.write_text(program, encoding="utf-8")
+        return subprocess.check_output(
+            command(peer, on_greenswitch, str(script)),
+            env=environment(peer, on_greenswitch),
+            cwd=folder,
+            text=True,
+            timeout=60,
+        )

@@ -1,0 +1,104 @@
+"""How CPython's own tests of some standard modules end when those are patched, as data.
+
+What belongs here: the files, and for each test that passes without patching and not with it a row with the
+reason. What never does: running them. `python tests/conformance cpython` shows how they end now.
+"""
+
+from __future__ import annotations
+
+from table import Row
+
+FILES = (
+    "test_httplib",
+    "test_queue",
+    "test_select",
+    "test_socket",
+    "test_threading",
+    "test_urllib2_localnet",
+)
+
+_NATIVE = "asks for what only native threads have: a number of the system, a state, being preempted"
+_SPINS = "asks again and again, without ever waiting, until another thread has done its work; that never runs"
+_TLS = "TLS blocks the thread"
+
+FAILED: tuple[Row, ...] = (
+    Row(
+        "test_select", "SelectTestCase.test_disallow_instantiation", "a poll object is made by its class here"
+    ),
+    Row(
+        "test_select",
+        "SelectTestCase.test_select_mutated",
+        "shortens the list while it is looked at; ours is looked at twice",
+    ),
+    Row(
+        "test_socket",
+        "GeneralModuleTests.testRefCountGetNameInfo",
+        "counts references; Python code has some of its own",
+    ),
+    Row(
+        "test_socket",
+        "GeneralModuleTests.test_SocketType_is_socketobject",
+        "socket.SocketType is ours, so that isinstance() can tell",
+    ),
+    Row(
+        "test_socket",
+        "NetworkConnectionNoServer.test_create_connection_timeout",
+        "replaces socket.socket, which is not where create_connection() finds it",
+    ),
+    Row(
+        "test_socket",
+        "NonBlockingTCPTests.testSetBlocking NonblockConstantTest.test_SOCK_NONBLOCK",
+        "wants that the system's socket blocks; ours never does",
+    ),
+    Row("test_threading", "EventTests.test_at_fork_reinit", "takes hold of the condition inside of an event"),
+    Row("test_threading", "EventTests.test_repr", "compares the text of an event", since=(3, 11)),
+    Row(
+        "test_threading",
+        "InterruptMainTests.test_can_interrupt_tight_loops ThreadTests.test_PyThreadState_SetAsyncExc"
+        " ThreadTests.test_various_ops ThreadTests.test_various_ops_large_stack"
+        " ThreadTests.test_various_ops_small_stack",
+        _NATIVE,
+    ),
+    Row("test_threading", "MiscTestCase.test__all__", "compares the module in which each name was defined"),
+    Row(
+        "test_threading",
+        "ThreadTests.test_disallow_instantiation",
+        "a lock of ours is made by its class",
+        before=(3, 13),
+    ),
+    Row("test_threading", "ThreadTests.test_old_threading_api", "wants that isSet() of an event warns"),
+)
+"""Tests that fail, or are left out, when their module is patched: one that passes has to leave this table."""
+
+HANGING: tuple[Row, ...] = (
+    Row(
+        "test_queue",
+        " ".join(
+            f"{kind}{order}QueueTest.test_shutdown_{how}all_methods_in_many_threads"
+            for kind in ("C", "Py")
+            for order in ("", "Lifo", "Priority")
+            for how in ("", "immediate_")
+        ),
+        _SPINS,
+        since=(3, 13),
+    ),
+    Row(
+        "test_queue",
+        "CSimpleQueueTest.test_many_threads CSimpleQueueTest.test_many_threads_nonblock"
+        " CSimpleQueueTest.test_many_threads_timeout CSimpleQueueTest.test_order",
+        "imports the module afresh, which has the native SimpleQueue then",
+    ),
+    Row(
+        "test_httplib",
+        "HTTPSTest.test_local_bad_hostname HTTPSTest.test_local_good_hostname"
+        " HTTPSTest.test_local_unknown_cert HTTPSTest.test_tls13_pha",
+        _TLS,
+    ),
+    Row(
+        "test_urllib2_localnet",
+        "TestUrlopen.test_https TestUrlopen.test_https_sni TestUrlopen.test_https_with_cadefault"
+        " TestUrlopen.test_https_with_cafile",
+        _TLS,
+    ),
+)
+"""Tests that are not run: they would wait for ever."""
