@@ -73,6 +73,8 @@ _start_joinable_thread = _thread.start_joinable_thread
 _ThreadHandle = _thread._ThreadHandle
 _make_thread_handle = _thread._make_thread_handle
 _set_sentinel = _thread._set_sentinel
+# Asked when a main thread's object is made in the child of a fork: for the thread that forked.
+_get_main_thread_ident = get_ident
 _thread_shutdown = _thread._shutdown
 
 __implements__ = [
@@ -82,6 +84,7 @@ __implements__ = [
     "_LockType",
     "_ThreadHandle",
     "_allocate_lock",
+    "_get_main_thread_ident",
     "_make_thread_handle",
     "_set_sentinel",
     "_start_joinable_thread",

@@ -66,7 +66,7 @@ _ROWS: tuple[Row, ...] = (
         "greenswitch.threading",
         _same("Lock _CRLock _DummyThread _allocate_lock get_ident local stack_size"),
         some=(
-            *("_LockType", "_ThreadHandle", "_make_thread_handle", "_set_sentinel"),
+            *("_LockType", "_ThreadHandle", "_get_main_thread_ident", "_make_thread_handle", "_set_sentinel"),
             *("_start_joinable_thread", "_start_new_thread", "_thread_shutdown"),
         ),
     ),
