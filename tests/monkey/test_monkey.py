@@ -10,6 +10,7 @@ from __future__ import annotations
 import textwrap
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -244,6 +245,154 @@ def test_patch_module(run_python: RunPython) -> None:
         assert monkey.saved["target"] == {"a": "old a", "b": "old b", "c": "old c"}
         """,
     )
+
+
+def test_hooks_of_a_source_module(run_python: RunPython) -> None:
+    """I3: gevent's names: called before and after; the first may change the list, warn, and refuse."""
+    printed = result_of(
+        run_python,
+        """
+        import types, warnings
+        from greenswitch import events, monkey
+        target, source = types.ModuleType("target"), types.ModuleType("source")
+        target.a, target.b, source.a, source.b = "old a", "old b", "new a", "new b"
+        source.__implements__ = ["a", "b"]
+        def will(module, items, warn):
+            items.remove("b")
+            warn("take care")
+        source._gevent_will_monkey_patch = will
+        source._gevent_did_monkey_patch = lambda module, items, warn: print(module.__name__, items)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert monkey.patch_module(target, source) is True
+        print([(str(one.message), one.category.__name__, one.filename) for one in caught])
+        assert (target.a, target.b, source.__implements__) == ("new a", "old b", ["a", "b"])
+        def refuse(*args):
+            raise events.DoNotPatch
+        source._gevent_will_monkey_patch = refuse
+        target.a = "older"
+        assert monkey.patch_module(target, source) is False and target.a == "older"
+        """,
+    )
+    assert printed == "target ['a']\n[('take care', 'MonkeyPatchWarning', '<string>')]\n"
+
+
+# Who is told
+
+
+def test_events(run_python: RunPython) -> None:
+    """I3: before and after all, before and after each module, in this order; arguments that are not known
+    here are handed on."""
+    printed = result_of(
+        run_python,
+        """
+        import socket
+        from greenswitch import events, monkey
+        def tell(event):
+            name = type(event).__name__.removeprefix("Gevent").removesuffix("Event")
+            if isinstance(event, events.GeventPatchEvent) and hasattr(event, "module_name"):
+                patched = monkey.is_module_patched(event.module_name)
+                print(name, event.module_name, event.source.__name__, event.target.__name__, patched)
+                if "Will" in name:
+                    assert "sleep" in event.target_item_names or event.module_name != "time"
+            else:
+                arguments = event.patch_all_arguments
+                print(name, arguments["time"], arguments["select"], event.patch_all_kwargs)
+        events.subscribers.append(tell)
+        monkey.patch_all(thread=False, select=False, queue=False, own="word")
+        # Nothing new: nobody is told.
+        monkey.patch_all(thread=False, select=False, queue=False)
+        """,
+    )
+    assert printed.splitlines() == [
+        "WillPatchAll True False {'own': 'word'}",
+        "WillPatchModule time greenswitch.time time False",
+        "DidPatchModule time greenswitch.time time True",
+        "WillPatchModule socket greenswitch.socket socket False",
+        "DidPatchModule socket greenswitch.socket socket True",
+        "DidPatchBuiltinModules True False {'own': 'word'}",
+        "DidPatchAll True False {'own': 'word'}",
+    ]
+
+
+def test_refusing(run_python: RunPython) -> None:
+    """I3: DoNotPatch keeps one module, or all, from being patched; patching can be asked for again."""
+    result_of(
+        run_python,
+        """
+        from greenswitch import events, monkey
+        def refuse_all(event):
+            if isinstance(event, events.GeventWillPatchAllEvent):
+                assert event.will_patch_module("time") and not event.will_patch_module("queue")
+                raise events.DoNotPatch
+        events.subscribers.append(refuse_all)
+        assert monkey.patch_all(queue=False) is False and not monkey.is_anything_patched()
+        events.subscribers[:] = []
+        def refuse_time(event):
+            if isinstance(event, events.IGeventWillPatchModuleEvent) and event.module_name == "time":
+                raise events.DoNotPatch
+        events.subscribers.append(refuse_time)
+        assert monkey.patch_time() is False
+        assert monkey.patch_all(queue=False) is True
+        assert monkey.is_module_patched("socket") and not monkey.is_module_patched("time")
+        """,
+    )
+
+
+def test_a_thread_module_that_is_refused(run_python: RunPython) -> None:
+    """I3: where `threading` is not to be patched, it goes on with native threads."""
+    result_of(
+        run_python,
+        """
+        import threading
+        from greenswitch import events, monkey
+        def refuse(event):
+            if isinstance(event, events.IGeventWillPatchModuleEvent) and event.module_name == "threading":
+                raise events.DoNotPatch
+        events.subscribers.append(refuse)
+        monkey.patch_all()
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(threading.get_native_id()))
+        thread.start()
+        thread.join()
+        assert seen != [threading.get_native_id()]
+        """,
+    )
+
+
+def test_plugins(run_python: RunPython, tmp_path: Path) -> None:
+    """I3: entry points of installed packages are called after the subscribers."""
+    for name in (
+        "will_patch_all",
+        "will_patch_module",
+        "did_patch_module",
+        "did_patch_builtins",
+        "did_patch_all",
+    ):
+        group = f"greenswitch.plugins.monkey.{name}"
+        folder = tmp_path / f"{name}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", "utf-8")
+        (folder / "entry_points.txt").write_text(f"[{group}]\nmine = plugin:{name}\n", "utf-8")
+    (tmp_path / "plugin.py").write_text(
+        "def __getattr__(name):\n    return lambda event: print(name, getattr(event, 'module_name', ''))\n",
+        "utf-8",
+    )
+    printed = result_of(
+        run_python,
+        """
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        from greenswitch import events, monkey
+        events.subscribers.append(lambda event: print("told"))
+        monkey.patch_all(thread=False, select=False, queue=False, socket=False, dns=False)
+        """,
+        str(tmp_path),
+    )
+    assert printed.splitlines() == [
+        *("told", "will_patch_all ", "told", "will_patch_module time", "told", "did_patch_module time"),
+        *("told", "did_patch_builtins ", "told", "did_patch_all "),
+    ]
 
 
 # Programs that know nothing of greenlets

@@ -72,7 +72,7 @@ def test_who_is_who(run_python: RunPython) -> None:
         before = threading.main_thread(), threading.get_ident(), threading.main_thread().ident
         from greenswitch import monkey; monkey.patch_all()
         import _thread, time
-        assert (threading.current_thread(), threading.get_ident(), _thread.get_ident()) == before[:2] + before[2:]
+        assert (threading.current_thread(), threading.get_ident(), _thread.get_ident()) == before
         assert monkey.get_original("threading", "get_ident")() == before[1]
         seen = {}
         def work():
@@ -521,7 +521,8 @@ def test_patching_while_importing(run_python: RunPython) -> None:
         import pathlib, sys, tempfile
         with tempfile.TemporaryDirectory() as folder:
             sys.path.insert(0, folder)
-            pathlib.Path(folder, "patching.py").write_text("from greenswitch import monkey; monkey.patch_all()")
+            program = "from greenswitch import monkey; monkey.patch_all()"
+            pathlib.Path(folder, "patching.py").write_text(program)
             pathlib.Path(folder, "slow.py").write_text("import time; time.sleep(0.02); value = 1")
             import patching
             import threading
@@ -541,7 +542,7 @@ def test_patching_while_importing(run_python: RunPython) -> None:
 
 
 def test_the_program_waits_for_threads(run_python: RunPython) -> None:
-    """I3: for those that are no daemons, those that they start, and greenlets that wait for the main thread."""
+    """I3: for those that are no daemons, those that they start, and those that wait for the main thread."""
     printed = result_of(
         run_python,
         """
