@@ -171,36 +171,6 @@ def patch_queue() -> bool:
     return _patch("queue")
 
 
-def patch_os() -> bool:
-    """Replace what waits in `os`."""
-    return _patch("os")
-
-
-def patch_signal() -> bool:
-    """Replace the functions of `signal` that have to know of child processes."""
-    return _patch("signal")
-
-
-def patch_ssl() -> bool:
-    """Replace the classes and functions of `ssl` that make TLS sockets."""
-    return _patch("ssl")
-
-
-def patch_subprocess() -> bool:
-    """Replace what waits in `subprocess`."""
-    return _patch("subprocess")
-
-
-def patch_sys(stdin: bool = True, stdout: bool = True, stderr: bool = True) -> bool:
-    """Replace those of the three streams of `sys` that are wanted."""
-    wanted = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-    rows = [
-        row._replace(items={item: name for item, name in row.items.items() if wanted.get(item, True)})
-        for row in _rows("sys")
-    ]
-    return _tell_all(_replace(rows))
-
-
 def patch_builtins() -> bool:
     """Do nothing: no built-in function waits for other threads."""
     return False
