@@ -55,8 +55,6 @@ LEFT_OUT = {
 
 # What cannot be called with all that gevent's signature takes, with the reason.
 OTHER_SIGNATURES = {
-    "os.posix_spawn": "gevent hands all on to the standard one, which is ours",
-    "os.posix_spawnp": "gevent hands all on to the standard one, which is ours",
     "monkey.api.patch_module": "the arguments with an underscore are for gevent's own modules",
     "monkey.patch_module": "the arguments with an underscore are for gevent's own modules",
     "monkey.patch_ssl": "the arguments with an underscore are for gevent's own modules",

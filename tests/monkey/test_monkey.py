@@ -165,8 +165,9 @@ def test_select_that_is_not_aggressive(run_python: RunPython) -> None:
         monkey.patch_all(aggressive=False)
         import select, selectors
         kept = [name for name in ("kqueue", "devpoll") if hasattr(select, name)]
-        monkey.patch_all(aggressive=True)
-        assert kept == [name for name in ("kqueue", "devpoll") if name in monkey.saved["select"]]
+        monkey.patch_select()
+        saved = monkey.saved["select"]
+        assert kept == [name for name in ("kqueue", "devpoll") if name in saved]
         assert not any(hasattr(select, name) for name in kept)
         """,
     )
@@ -299,9 +300,10 @@ def test_events(run_python: RunPython) -> None:
                 arguments = event.patch_all_arguments
                 print(name, arguments["time"], arguments["select"], event.patch_all_kwargs)
         events.subscribers.append(tell)
-        monkey.patch_all(thread=False, select=False, queue=False, own="word")
+        rest = dict.fromkeys(("thread", "select", "queue", "os", "ssl", "subprocess", "signal"), False)
+        monkey.patch_all(**rest, own="word")
         # Nothing new: nobody is told.
-        monkey.patch_all(thread=False, select=False, queue=False)
+        monkey.patch_all(**rest)
         """,
     )
     assert printed.splitlines() == [
@@ -385,7 +387,8 @@ def test_plugins(run_python: RunPython, tmp_path: Path) -> None:
         sys.path.insert(0, sys.argv[1])
         from greenswitch import events, monkey
         events.subscribers.append(lambda event: print("told"))
-        monkey.patch_all(thread=False, select=False, queue=False, socket=False, dns=False)
+        words = "thread select queue socket dns os ssl subprocess signal"
+        monkey.patch_all(**dict.fromkeys(words.split(), False))
         """,
         str(tmp_path),
     )
