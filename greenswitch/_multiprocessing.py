@@ -14,6 +14,7 @@ import os as _os
 import select as _select
 from collections.abc import Callable
 from functools import partialmethod
+from multiprocessing import reduction
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from ._core import getcurrent
 from ._original import monotonic, os_read, os_write, select_poll
 from .hub import Hub, get_hub_if_any
 from .loop import READ, WRITE
+from .socket import socket
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -62,23 +64,34 @@ class SemLock(_multiprocessing.SemLock):  # type: ignore[misc]
 
 
 def _await(fd: int, events: int, poll_events: int) -> None:
+    poll = select_poll()
+    poll.register(fd, poll_events)
     hub = _hub_to_wait_in()
-    if hub is not None:
-        poll = select_poll()
-        poll.register(fd, poll_events)
-        if not poll.poll(0):
-            hub.wait_fd(fd, events)
+    if hub is None:
+        # Some of the descriptors were those of sockets of ours, which do not block.
+        poll.poll()
+    elif not poll.poll(0):
+        hub.wait_fd(fd, events)
 
 
 def _read(fd: int, size: int) -> bytes:
-    _await(fd, READ, _select.POLLIN)
-    return os_read(fd, size)
+    while True:
+        _await(fd, READ, _select.POLLIN)
+        try:
+            return os_read(fd, size)
+        except BlockingIOError:
+            # Somebody else was quicker.
+            pass
 
 
 def _write(fd: int, data: ReadableBuffer) -> int:
-    _await(fd, WRITE, _select.POLLOUT)
-    # More than that may block although there is room.
-    return os_write(fd, memoryview(data)[: _select.PIPE_BUF])
+    while True:
+        _await(fd, WRITE, _select.POLLOUT)
+        try:
+            # More than that may block although there is room.
+            return os_write(fd, memoryview(data)[: _select.PIPE_BUF])
+        except BlockingIOError:
+            pass
 
 
 recv_defaults: tuple[Callable[[int, int], bytes]] = (_read,)
@@ -86,6 +99,10 @@ recv_defaults: tuple[Callable[[int, int], bytes]] = (_read,)
 send_defaults: tuple[Callable[[int, Any], int]] = (_write,)
 """Of `multiprocessing.connection.Connection._send`: what it writes with."""
 
+
+# As the standard library's sockets are sent to other processes.
+_reduction: Any = reduction
+_reduction.register(socket, _reduction._reduce_socket)
 
 _standard_bootstrap: Callable[..., Any] = BaseProcess._bootstrap  # type: ignore[attr-defined]
 _is_fork = False

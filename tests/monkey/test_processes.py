@@ -142,7 +142,7 @@ def test_multiprocessing(run_python: RunPython, tmp_path: Path, method: str) -> 
         run_python,
         tmp_path,
         f"""
-        import multiprocessing
+        import multiprocessing, socket
         context = multiprocessing.get_context({method!r})
 
         def double(inbox, outbox):
@@ -160,6 +160,12 @@ def test_multiprocessing(run_python: RunPython, tmp_path: Path, method: str) -> 
                 value.value += 1
             event.wait()
             raise SystemExit(5)
+
+        def send_socket(connection):
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                connection.send(listener)
+                # It is fetched from this process.
+                connection.recv()
 
         def main():
             counting = greenswitch.spawn(count)
@@ -204,6 +210,13 @@ def test_multiprocessing(run_python: RunPython, tmp_path: Path, method: str) -> 
                 assert turns > before and not waiting.ready()
             assert waiting.get()
             lock.release()
+
+            sender = context.Process(target=send_socket, args=(theirs,))
+            sender.start()
+            with ours.recv() as listener:
+                assert type(listener) is socket.socket and listener.getsockname()[1]
+            ours.send(None)
+            sender.join()
 
             killed = context.Process(target=time.sleep, args=(60,))
             killed.start()
