@@ -14,7 +14,7 @@ import os
 import socket as _stdlib
 import sys
 from collections.abc import Callable
-from errno import EBADF, ECONNABORTED, EINVAL, ENOTSOCK
+from errno import EBADF, ECONNABORTED, EINVAL, ENOTSOCK, EPROTO
 from typing import Any, ClassVar
 
 from .event import Event
@@ -26,7 +26,7 @@ from .pool import Pool
 __all__ = ["BaseServer"]
 
 _AF_UNIX: int = getattr(_stdlib, "AF_UNIX", -2)
-_NO_FAILURE = frozenset({ECONNABORTED})
+_NO_FAILURE = frozenset({ECONNABORTED, EPROTO})
 """Numbers of errors of one that came and is gone again: nothing is wrong with the listener."""
 
 
@@ -118,6 +118,8 @@ class BaseServer:
     def set_spawn(self, spawn: Any) -> None:
         """Where handlers run; see the class."""
         self.pool = None
+        self.__dict__.pop("_spawn", None)
+        self.__dict__.pop("full", None)
         if isinstance(spawn, str):
             if spawn == "raw":
                 self._spawn = spawn_raw
@@ -280,7 +282,8 @@ class BaseServer:
                     # Somebody has closed it already.
                     pass
             self._remove_path()
-            for name in ("handle", "_handle", "_spawn", "full"):
+            for name in ("handle", "_handle"):
+                # A function that was given often leads back to the server.
                 self.__dict__.pop(name, None)
             unlink = getattr(getattr(self.pool, "_semaphore", None), "unlink", None)
             if unlink is not None:

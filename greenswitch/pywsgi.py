@@ -120,9 +120,10 @@ def _key_of(name: bytes) -> str:
     key = "" if "_" in text else text.upper().replace("-", "_")
     if key and key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         key = f"HTTP_{key}"
-    if len(_keys) >= _SOME:
-        _keys.clear()
-    _keys[name] = key
+    if len(name) < 64:
+        if len(_keys) >= _SOME:
+            _keys.clear()
+        _keys[name] = key
     return key
 
 
@@ -660,7 +661,11 @@ class WSGIHandler:
         if "HTTP_TRANSFER_ENCODING" in fields:
             body.chunked_input = True
             body._limit = self.server.max_body_size
-        if "HTTP_EXPECT" in fields and fields["HTTP_EXPECT"].lower() == "100-continue":
+        if (
+            "HTTP_EXPECT" in fields
+            and fields["HTTP_EXPECT"].lower() == "100-continue"
+            and self.request_version == "HTTP/1.1"
+        ):
             body.socket = self.socket
         ends = not (
             fields.get("HTTP_CONNECTION", "").lower() == "upgrade"
@@ -805,22 +810,22 @@ class WSGIHandler:
 
     def process_result(self) -> None:
         """Send what the application gave."""
-        if self.status is None and not hasattr(self.result, "__next__") and not any(self.result):
-            self.log_error("The application did not call start_response() for %r", self.requestline)
-            self._send_error_response_if_possible(500)
-            return
         result = self.result
         if type(result) is list or type(result) is tuple:
             # The length is known, so one piece is as good as many.
             data = result[0] if len(result) == 1 else b"".join(result)
-            if data or not self.headers_sent:
+            if data:
                 self.write(data)
         else:
             for data in result:
                 if data:
                     self.write(data)
-            if not self.headers_sent:
-                self.write(b"")
+        if not self.headers_sent:
+            if self.status is None:
+                self.log_error("The application did not call start_response() for %r", self.requestline)
+                self._send_error_response_if_possible(500)
+                return
+            self.write(b"")
         if self.response_use_chunked and self.command != "HEAD":
             self._sendall(b"0\r\n\r\n")
         elif self._left and self.command != "HEAD":

@@ -657,6 +657,22 @@ def test_an_application_that_says_nothing(
     assert one.ended()
 
 
+def test_an_application_whose_result_begins_late(serve: Serve, talk: Begin) -> None:
+    """PEP 3333's own example calls start_response when it is iterated over, and that once."""
+
+    class Application:
+        def __init__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> None:
+            self.start_response = start_response
+
+        def __iter__(self) -> Iterator[bytes]:
+            self.start_response("200 OK", [])
+            yield b"late"
+
+    one = talk(serve(Application))
+    one.send(GET)
+    assert one.answer()[::2] == (200, b"late")
+
+
 def test_upgrade(serve: Serve, talk: Begin) -> None:
     """After 101 the connection is the application's; what came with the request is in `wsgi.input`."""
 

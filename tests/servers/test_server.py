@@ -389,10 +389,11 @@ def test_restart_on_the_same_address(nothing_left: None) -> None:
         def handle(self, sock: Any, address: Any) -> None:
             echo(sock, address)
 
-    server = Server(LOCAL)
+    server = Server(LOCAL, spawn=1)
     for _ in range(3):
         server.start()
         assert ask(server.server_port) == b"hello"
+        assert server.full.__self__ is server.pool  # type: ignore[attr-defined]
         server.stop()
 
 
