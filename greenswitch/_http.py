@@ -1,4 +1,4 @@
-"""HTTP requests off a stream of bytes: what comes read ahead, the head of a request, a chunked body.
+"""HTTP requests off a stream of bytes: what comes read ahead, the head of a request, its body.
 
 What belongs here: how much of the stream a request is, and whether it is one. All of that is the judgement of
 llhttp, by way of httptools, which is strict; nothing is parsed twice by different rules. What never does:
@@ -11,7 +11,7 @@ is still in `Incoming`, from where anybody may take it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 try:
@@ -19,7 +19,22 @@ try:
 except ImportError:
     HttpRequestParser = None
 
-__all__ = ["Chunks", "Head", "Incoming", "InvalidInput", "InvalidRequest", "need_parser"]
+__all__ = [
+    "DISCARDED",
+    "PART",
+    "Chunks",
+    "Head",
+    "Incoming",
+    "Input",
+    "InvalidInput",
+    "InvalidRequest",
+    "need_parser",
+]
+
+PART = 16384
+"""How many bytes of a body a client is to send in a given time."""
+DISCARDED = 1 << 20
+"""How many bytes that no application wanted are read before the connection is given up instead."""
 
 _PIECE = 65536
 """How many bytes are asked for at most at a time."""
@@ -27,6 +42,7 @@ _FIRST = 8192
 """How many are asked for when a request is awaited; most are shorter."""
 _LINE = 8192
 """The longest line in between the chunks of a body, in bytes."""
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TRAILERS = 65536
 """How many bytes of trailers a body may have."""
 
@@ -293,3 +309,149 @@ class Chunks:
 
     def on_message_complete(self) -> None:
         self.ended = True
+
+
+class Input:
+    """The body of a request: what an application reads as `wsgi.input`.
+
+    `rfile` is a binary file, from which as much is taken as the body has: `content_length` bytes (None: there
+    is no body), or what is told by the chunks if it is `chunked_input`. To `socket`, if there is one, "100
+    Continue" is sent when the body is wanted. What is read at once or waited for is for the caller to say;
+    OSError if the body does not come.
+    """
+
+    __slots__ = (
+        "_at",
+        "_chunks",
+        "_limit",
+        "_piece",
+        "chunked_input",
+        "content_length",
+        "position",
+        "rfile",
+        "send_100_continue_enabled",
+        "socket",
+    )
+
+    def __init__(
+        self, rfile: Any, content_length: int | None, socket: Any = None, chunked_input: bool = False
+    ) -> None:
+        self.rfile = rfile
+        self.content_length = content_length
+        self.socket = socket
+        self.position = 0
+        """How many bytes were read."""
+        self.chunked_input = chunked_input
+        self.send_100_continue_enabled = True
+        self._chunks: Chunks | None = None
+        self._piece = b""
+        self._at = 0
+        self._limit: int | None = None
+        """More bytes than this are refused, where the length is not known before."""
+
+    def _send_100_continue(self) -> None:
+        sock = self.socket
+        if sock is not None and self.send_100_continue_enabled:
+            self.socket = None
+            sock.sendall(_CONTINUE)
+
+    def _read(self, length: int | None, by_line: bool) -> bytes:
+        if length is not None and length < 0:
+            length = None
+        if self.chunked_input:
+            return self._read_chunks(length, by_line)
+        if self.content_length is None:
+            return b""
+        left = self.content_length - self.position
+        if length is None or length > left:
+            length = left
+        if length <= 0:
+            return b""
+        if self.socket is not None:
+            self._send_100_continue()
+        data: bytes = self.rfile.readline(length) if by_line else self.rfile.read(length)
+        self.position += len(data)
+        if len(data) < length and not (by_line and data.endswith(b"\n")):
+            raise OSError(f"unexpected end of file while reading request at position {self.position}")
+        return data
+
+    def _read_chunks(self, length: int | None, by_line: bool) -> bytes:
+        if self.socket is not None:
+            self._send_100_continue()
+        pieces = []
+        while length is None or length > 0:
+            if self._at == len(self._piece) and not self._next_piece():
+                break
+            piece, at = self._piece, self._at
+            end = (by_line and piece.find(b"\n", at) + 1) or len(piece)
+            if length is not None and end - at > length:
+                end = at + length
+            self._at = end
+            pieces.append(piece[at:end])
+            if length is not None:
+                length -= end - at
+            if by_line and piece[end - 1] == 10:
+                break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _next_piece(self) -> bool:
+        if self._chunks is None:
+            self._chunks = Chunks(self.rfile)
+        try:
+            self._piece = self._chunks.next()
+        except BaseException:
+            # Nobody knows where in the stream this is.
+            self.chunked_input = False
+            self.content_length = None
+            self._limit = -1
+            raise
+        self._at = 0
+        self.position += len(self._piece)
+        if self._limit is not None and self.position > self._limit:
+            raise InvalidInput(f"Body longer than {self._limit} bytes", 413)
+        return bool(self._piece)
+
+    def _discard(self) -> bool:
+        """Read what nobody wanted. False if the next request cannot be found."""
+        if self._limit == -1:
+            return False
+        if not self.chunked_input and self.position >= (self.content_length or 0):
+            return True
+        self.send_100_continue_enabled = False
+        read = 0
+        while read < DISCARDED:
+            data = self._read(PART, False)
+            if not data:
+                return True
+            read += len(data)
+        return False
+
+    def read(self, length: int | None = None) -> bytes:
+        """`length` bytes, fewer at the end; all that is left without a number."""
+        return self._read(length, False)
+
+    def readline(self, size: int | None = None) -> bytes:
+        """The next line with its end, or the first `size` bytes of it; b"" at the end."""
+        return self._read(size, True)
+
+    def readlines(self, hint: int | None = None) -> list[bytes]:
+        """All lines; with `hint`, no more once they have that many bytes."""
+        lines: list[bytes] = []
+        size = 0
+        for line in self:
+            lines.append(line)
+            size += len(line)
+            if hint is not None and 0 < hint <= size:
+                break
+        return lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        line = self._read(None, True)
+        if not line:
+            raise StopIteration
+        return line
+
+    next = __next__

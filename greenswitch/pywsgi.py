@@ -24,7 +24,7 @@ from urllib.parse import unquote
 
 from . import socket as _socket
 from ._core import GreenletExit
-from ._http import Chunks, Head, Incoming, InvalidInput, InvalidRequest, need_parser
+from ._http import DISCARDED, PART, Head, Incoming, Input, InvalidInput, InvalidRequest, need_parser
 from .loop.core import last_look
 from .server import StreamServer
 
@@ -45,7 +45,6 @@ MAX_REQUEST_LINE = 8192
 _NEVER = float("inf")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _REASONS = {
     400: "Bad Request",
     408: "Request Timeout",
@@ -59,12 +58,8 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BODILESS = (204, 304)
 
-_PART = 16384
-"""Bytes of a body that have to come within `io_timeout`."""
 _JOINED = 65536
 """Up to this length a body is sent together with the head."""
-_DISCARDED = 1 << 20
-"""How many bytes that no application wanted are read before the connection is given up instead."""
 _LINGER = 2.0
 """For how many seconds, at most, the server reads on what it does not want, so that the client gets to see
 the answer before the connection ends."""
@@ -158,152 +153,6 @@ class _TooSlow(OSError):
 
     def __init__(self) -> None:
         super().__init__(ETIMEDOUT, "The client took too long")
-
-
-class Input:
-    """The body of a request: what an application reads as `wsgi.input`.
-
-    `rfile` is a binary file, from which as much is taken as the body has: `content_length` bytes (None: there
-    is no body), or what is told by the chunks if it is `chunked_input`. To `socket`, if there is one, "100
-    Continue" is sent when the body is wanted. What is read at once or waited for is for the caller to say;
-    OSError if the body does not come.
-    """
-
-    __slots__ = (
-        "_at",
-        "_chunks",
-        "_limit",
-        "_piece",
-        "chunked_input",
-        "content_length",
-        "position",
-        "rfile",
-        "send_100_continue_enabled",
-        "socket",
-    )
-
-    def __init__(
-        self, rfile: Any, content_length: int | None, socket: Any = None, chunked_input: bool = False
-    ) -> None:
-        self.rfile = rfile
-        self.content_length = content_length
-        self.socket = socket
-        self.position = 0
-        """How many bytes were read."""
-        self.chunked_input = chunked_input
-        self.send_100_continue_enabled = True
-        self._chunks: Chunks | None = None
-        self._piece = b""
-        self._at = 0
-        self._limit: int | None = None
-        """More bytes than this are refused, where the length is not known before."""
-
-    def _send_100_continue(self) -> None:
-        sock = self.socket
-        if sock is not None and self.send_100_continue_enabled:
-            self.socket = None
-            sock.sendall(_CONTINUE)
-
-    def _read(self, length: int | None, by_line: bool) -> bytes:
-        if length is not None and length < 0:
-            length = None
-        if self.chunked_input:
-            return self._read_chunks(length, by_line)
-        if self.content_length is None:
-            return b""
-        left = self.content_length - self.position
-        if length is None or length > left:
-            length = left
-        if length <= 0:
-            return b""
-        if self.socket is not None:
-            self._send_100_continue()
-        data: bytes = self.rfile.readline(length) if by_line else self.rfile.read(length)
-        self.position += len(data)
-        if len(data) < length and not (by_line and data.endswith(b"\n")):
-            raise OSError(f"unexpected end of file while reading request at position {self.position}")
-        return data
-
-    def _read_chunks(self, length: int | None, by_line: bool) -> bytes:
-        if self.socket is not None:
-            self._send_100_continue()
-        pieces = []
-        while length is None or length > 0:
-            if self._at == len(self._piece) and not self._next_piece():
-                break
-            piece, at = self._piece, self._at
-            end = (by_line and piece.find(b"\n", at) + 1) or len(piece)
-            if length is not None and end - at > length:
-                end = at + length
-            self._at = end
-            pieces.append(piece[at:end])
-            if length is not None:
-                length -= end - at
-            if by_line and piece[end - 1] == 10:
-                break
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _next_piece(self) -> bool:
-        if self._chunks is None:
-            self._chunks = Chunks(self.rfile)
-        try:
-            self._piece = self._chunks.next()
-        except BaseException:
-            # Nobody knows where in the stream this is.
-            self.chunked_input = False
-            self.content_length = None
-            self._limit = -1
-            raise
-        self._at = 0
-        self.position += len(self._piece)
-        if self._limit is not None and self.position > self._limit:
-            raise InvalidInput(f"Body longer than {self._limit} bytes", 413)
-        return bool(self._piece)
-
-    def _discard(self) -> bool:
-        """Read what nobody wanted. False if the next request cannot be found."""
-        if self._limit == -1:
-            return False
-        if not self.chunked_input and self.position >= (self.content_length or 0):
-            return True
-        self.send_100_continue_enabled = False
-        read = 0
-        while read < _DISCARDED:
-            data = self._read(_PART, False)
-            if not data:
-                return True
-            read += len(data)
-        return False
-
-    def read(self, length: int | None = None) -> bytes:
-        """`length` bytes, fewer at the end; all that is left without a number."""
-        return self._read(length, False)
-
-    def readline(self, size: int | None = None) -> bytes:
-        """The next line with its end, or the first `size` bytes of it; b"" at the end."""
-        return self._read(size, True)
-
-    def readlines(self, hint: int | None = None) -> list[bytes]:
-        """All lines; with `hint`, no more once they have that many bytes."""
-        lines: list[bytes] = []
-        size = 0
-        for line in self:
-            lines.append(line)
-            size += len(line)
-            if hint is not None and 0 < hint <= size:
-                break
-        return lines
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        line = self._read(None, True)
-        if not line:
-            raise StopIteration
-        return line
-
-    next = __next__
 
 
 class _Message(HTTPMessage):
@@ -490,7 +339,7 @@ class WSGIHandler:
         finally:
             self._deadline = _NEVER
         self._came += len(data)
-        if self._came >= _PART:
+        if self._came >= PART:
             self._came = 0
             self._patience = self.server.io_timeout
         else:
@@ -540,8 +389,8 @@ class WSGIHandler:
             sock.shutdown(SHUT_WR)
             sock.settimeout(_LINGER)
             end = time() + _LINGER
-            for _ in range(_DISCARDED // _PART):
-                if not sock.recv(_PART) or time() > end:
+            for _ in range(DISCARDED // PART):
+                if not sock.recv(PART) or time() > end:
                     break
         except OSError:
             pass
