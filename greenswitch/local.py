@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from weakref import ReferenceType, WeakSet, ref
+from weakref import ReferenceType, WeakValueDictionary, ref
 
 from ._core import getcurrent, greenlet
 
 __all__ = ["all_local_dicts_for_greenlet", "local"]
 
-_alive: WeakSet[local] = WeakSet()
+_alive: WeakValueDictionary[int, local] = WeakValueDictionary()
+"""By `id`: a subclass need not be hashable."""
 _MISSING = object()
 
 
@@ -88,13 +89,13 @@ class local:
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> local:
         if (args or kwargs) and cls.__init__ is object.__init__:
-            raise TypeError(f"{cls.__name__} has no __init__ that takes arguments")
+            raise TypeError("Initialization arguments are not supported")
         new = object.__new__(cls)
         values = _Values(args, kwargs)
         _set_values(new, values)
         # The maker's `__init__` is called by the interpreter.
         values.add(getcurrent(), {})
-        _alive.add(new)
+        _alive[id(new)] = new
         return new
 
     def __getattribute__(self, name: str) -> Any:
@@ -192,7 +193,7 @@ def all_local_dicts_for_greenlet(greenlet: greenlet) -> list[tuple[tuple[type[lo
     """What `greenlet` has in all `local` objects that it used: ((class, id of the object), values) each."""
     number = id(greenlet)
     found = []
-    for owner in list(_alive):
+    for owner in list(_alive.values()):
         values = _get_values(owner).by_greenlet.get(number)
         if values is not None:
             found.append(((type(owner), id(owner)), values))

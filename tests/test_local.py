@@ -137,7 +137,7 @@ def test_an_init_that_fails_is_called_again() -> None:
 
 def test_arguments_need_an_init() -> None:
     for arguments, keywords in (((1,), {}), ((), {"x": 1})):
-        with pytest.raises(TypeError, match="local has no __init__ that takes arguments"):
+        with pytest.raises(TypeError, match="Initialization arguments are not supported"):
             local(*arguments, **keywords)
 
 
