@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from operator import index as _index
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from ._asyncio import put_back, set_aside
 from ._original import monotonic
 from ._original import select_epoll as _original_epoll
 from ._original import select_poll as _original_poll
@@ -185,6 +186,15 @@ class epoll:
 def _wait(events: dict[int, int], timeout: float | None, ready: Callable[[], _T | None]) -> _T | None:
     """Wait for one of `events` (loop's flags by descriptor) until `ready` finds something; None after
     `timeout` seconds."""
+    asyncio_loop = set_aside()
+    try:
+        return _wait_in_hub(events, timeout, ready)
+    finally:
+        if asyncio_loop is not None:
+            put_back(asyncio_loop)
+
+
+def _wait_in_hub(events: dict[int, int], timeout: float | None, ready: Callable[[], _T | None]) -> _T | None:
     hub = get_hub()
     loop = hub.loop
     deadline = None if timeout is None else monotonic() + timeout

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, ref
 
 from . import _original
+from ._asyncio import put_back, set_aside
 from ._core import GreenletExit, getcurrent, greenlet
 from .event import Event
 from .greenlets import Greenlet
-from .hub import get_hub_if_any, helper_threads, sleep
+from .hub import Hub, get_hub, get_hub_if_any, helper_threads
 from .local import local
 from .lock import RLock as _RLock
 from .lock import Semaphore
@@ -64,8 +65,17 @@ def _failed_to_take() -> bool:
     if hub is None:
         _original.time_sleep(0)
     elif getcurrent() is not hub:
-        sleep()
+        _give_way(hub, set_aside())
     return False
+
+
+def _give_way(hub: Hub, asyncio_loop: Any) -> None:
+    """Let everybody run who is ready by now."""
+    try:
+        hub.wait_turn()
+    finally:
+        if asyncio_loop is not None:
+            put_back(asyncio_loop)
 
 
 class LockType(Semaphore):
@@ -90,9 +100,16 @@ class LockType(Semaphore):
             except IndexError:
                 # Another thread was quicker.
                 pass
-        if blocking:
-            return super().acquire(True, limit)
-        return _failed_to_take()
+        return self._wait(limit) if blocking else _failed_to_take()
+
+    def _wait(self, timeout: float | None) -> bool:
+        """Wait until it can be taken. Whoever else runs meanwhile is in no loop of asyncio."""
+        asyncio_loop = set_aside()
+        try:
+            return super().acquire(True, timeout)
+        finally:
+            if asyncio_loop is not None:
+                put_back(asyncio_loop)
 
     def release(self) -> None:  # type: ignore[override]
         """Give it back. RuntimeError if nobody has it. Does not block."""
@@ -120,7 +137,7 @@ class LockType(Semaphore):
                 return True
             except IndexError:
                 pass
-        return super().acquire()
+        return self._wait(None)
 
     def __exit__(self, t: object, v: object, tb: object) -> None:
         self.release()
@@ -148,7 +165,16 @@ class RLock(_RLock):
     def acquire(self, blocking: bool = True, timeout: float = _NEVER) -> bool:  # type: ignore[override]
         """Take it; otherwise as with a lock."""
         limit = None if timeout == _NEVER else _checked_timeout(blocking, timeout)
-        return super().acquire(blocking, limit) or (not blocking and _failed_to_take())
+        if super().acquire(False):
+            return True
+        if not blocking:
+            return _failed_to_take()
+        asyncio_loop = set_aside()
+        try:
+            return super().acquire(True, limit)
+        finally:
+            if asyncio_loop is not None:
+                put_back(asyncio_loop)
 
     def release(self) -> None:
         """Give it back; it is free when that was done as often as it was taken. RuntimeError if the current
@@ -301,10 +327,21 @@ def start_new_thread(
         kwargs = {}
     elif not isinstance(kwargs, dict):
         raise TypeError("optional 3rd arg must be a dictionary")
-    return id(Greenlet.spawn(_run, function, args, kwargs))
+    started = Greenlet.spawn(_run, function, args, kwargs)
+    _let_begin()
+    return id(started)
 
 
 start_new = start_new_thread
+
+
+def _let_begin() -> None:
+    """Where a loop of asyncio runs, let the thread begin: whoever starts threads waits for that anyhow, and
+    only here is it known that the loop has to be set aside."""
+    hub = get_hub()
+    asyncio_loop = set_aside() if getcurrent() is not hub else None
+    if asyncio_loop is not None:
+        _give_way(hub, asyncio_loop)
 
 
 def stack_size(size: int | None = None) -> int:
@@ -404,6 +441,7 @@ def start_joinable_thread(
     started = Greenlet(_run, function, (), {}, handle)
     handle._begin(id(started), daemon)
     started.start()
+    _let_begin()
     return handle
 
 

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(floor.split())
     for floor in (
-        "_config _core _include _original _run _waits exceptions",
+        "_asyncio _config _core _include _original _run _waits exceptions",
         "loop",
         "hub",
         "greenlets timeout",

@@ -27,13 +27,14 @@ FILES = {
     "test__event": 46,
     "test__events": 4,
     "test__exc_info": 2,
-    "test__greenio": 2,
     "test__fileobject": 79,
+    "test__greenio": 2,
     "test__greenlet": 107,
     "test__greenletset": 9,
     "test__hub": 18,
     "test__hub_join": 3,
     "test__hub_join_timeout": 12,
+    "test__import_blocking_in_greenlet": 1,
     "test__import_wait": 1,
     "test__issue112": 1,
     "test__issue1686": 1,
@@ -46,6 +47,7 @@ FILES = {
     "test__issue600": 2,
     "test__issue607": 3,
     "test__issue639": 1,
+    "test__issue_728": 1,
     "test__issues461_471": 1,
     "test__iwait": 3,
     "test__joinall": 1,
@@ -53,9 +55,15 @@ FILES = {
     "test__lock": 6,
     "test__loop_callback": 1,
     "test__makefile_ref": 14,
+    "test__monkey": 9,
     "test__monkey_builtins_future": 1,
     "test__monkey_fork_atomic": 1,
+    "test__monkey_futures_thread_fork": 2,
+    "test__monkey_hub_in_thread": 1,
+    "test__monkey_logging": 1,
+    "test__monkey_module_run": 7,
     "test__monkey_queue": 14,
+    "test__monkey_select": 4,
     "test__monkey_sigchld_2": 1,
     "test__monkey_sigchld_3": 1,
     "test__nondefaultloop": 1,
@@ -67,9 +75,9 @@ FILES = {
     "test__real_greenlet": 1,
     "test__refcount_core": 1,
     "test__semaphore": 19,
-    "test__signal": 3,
     "test__server": 39,
     "test__server_pywsgi": 37,
+    "test__signal": 3,
     "test__sleep0": 1,
     "test__socket": 26,
     "test__socket_dns": 157,
@@ -85,7 +93,19 @@ FILES = {
     "test__subprocess_interrupted": 1,
     "test__subprocess_poll": 1,
     "test__systemerror": 10,
+    "test__thread": 1,
+    "test__threading_2": 89,
+    "test__threading_before_monkey": 1,
+    "test__threading_fork_from_dummy": 1,
+    "test__threading_holding_lock_while_monkey": 1,
+    "test__threading_monkey_in_thread": 1,
+    "test__threading_native_before_monkey": 2,
+    "test__threading_no_monkey": 1,
+    "test__threading_patched_local": 1,
+    "test__threading_shutdown_atexit": 2,
+    "test__threading_vs_settrace": 5,
     "test__threadpool": 94,
+    "test__threadpool_executor_patched": 4,
     "test__timeout": 11,
     "test__util": 10,
 }
@@ -100,19 +120,15 @@ _EXAMPLES = """
     test__example_webproxy test__example_wsgiserver test__example_wsgiserver_ssl
 """
 _PATCHED = """
-    test___monkey_patching test__import_blocking_in_greenlet test__issue_728 test__monkey
-    test__monkey_futures_thread_fork test__monkey_hub_in_thread test__monkey_logging test__monkey_module_run
-    test__monkey_multiple_imports test__monkey_select test__monkey_selectors test__monkey_ssl_warning
-    test__monkey_ssl_warning2 test__monkey_ssl_warning3 test__thread test__threading test__threading_2
-    test__threading_before_monkey test__threading_fork_from_dummy test__threading_holding_lock_while_monkey
-    test__threading_monkey_in_thread test__threading_native_before_monkey test__threading_no_monkey
-    test__threading_patched_local test__threading_shutdown_atexit test__threading_vs_settrace
-    test__threadpool_executor_patched
+    test__monkey_selectors test__monkey_ssl_warning test__monkey_ssl_warning2 test__monkey_ssl_warning3
 """
 
 LEFT_OUT = {
     **dict.fromkeys(_NOT_IN_MEMORY.split(), "about descriptors, processes and servers"),
     **dict.fromkeys(_PATCHED.split(), "about the standard library's modules when they are patched"),
+    "test___monkey_patching": "runs all of CPython's tests that gevent has changed, which are not installed",
+    "test__monkey_multiple_imports": "imports what lies beside it by its name alone",
+    "test__threading": "asks a private function of gevent's before anything else",
     "test___config": "about the classes that gevent's settings are made of",
     "test___ident": "about a class that gevent keeps its greenlets' numbers in",
     "test___monitor": "about the inside of gevent's monitor, with its clock and its threads replaced",
@@ -233,12 +249,6 @@ FAILED = (
     ),
     Row("test__local", "TestCExt.test_c_extension", _CYTHON),
     Row(
-        "test__local",
-        "TestGeventLocal.test_copy TestGeventLocal.test_copy_no_subclass",
-        "copies a local; here it is the standard library's kind, which cannot be copied",
-    ),
-    Row("test__local", "TestGeventLocal.test_local_dicts_for_greenlet", _PRIVATE),
-    Row(
         "test__lock",
         "TestRLockMultiThread.test_dueling_threads TestRLockMultiThread.test_dueling_threads_timeout"
         " TestRLockMultiThread.test_dueling_threads_with_hub",
@@ -248,6 +258,29 @@ FAILED = (
         "test__monkey_queue",
         "FailingQueueTest.test_failing_queue",
         "wants that put() calls _put() of a subclass also where somebody waits for an item",
+    ),
+    Row(
+        "test__monkey",
+        "TestMonkey.test_os TestMonkey.test_patch_subprocess_twice",
+        "of modules that are not there yet",
+    ),
+    Row(
+        "test__monkey",
+        "TestMonkey.test_patch_events TestMonkey.test_patch_twice_warnings_events",
+        "takes hold of what gevent keeps among the originals besides them",
+    ),
+    Row("test__monkey_logging", "process", "wants that an RLock is made of the lock of another class"),
+    Row("test__monkey_module_run", "TestRun.test_issue_302", "wants that our socket calls itself gevent's"),
+    Row(
+        "test__monkey_module_run",
+        "TestRun.test_threadpool_in_patched_after_patch"
+        " TestRun.test_threadpool_in_patched_after_patch_module",
+        "calls patch_all(sys=True)",
+    ),
+    Row(
+        "test__monkey_module_run",
+        "TestRun.test_threadpool_not_patched_after_patch_module",
+        "wants that a native thread has another number when it is asked for as a greenlet",
     ),
     Row(
         "test__pool",
@@ -305,6 +338,33 @@ FAILED = (
         "gives send() a timeout of its own; here a socket has one, by settimeout()",
     ),
     Row("test__socket_ex", "TestRef.test", _PRIVATE),
+        "test__threading_2",
+        "ThreadTests.test_join_nondaemon_on_shutdown",
+        "compares the name of the module that time.sleep() is from",
+    ),
+    Row(
+        "test__threading_2",
+        "ThreadTests.test_various_ops ThreadTests.test_various_ops_large_stack"
+        " ThreadTests.test_various_ops_small_stack",
+        "wants that a thread which was not started is called stopped; here it is as in CPython",
+        since=(3, 13),
+    ),
+    Row("test__threading_fork_from_dummy", "Test.test_fork_from_dummy_thread", _PRIVATE),
+    Row(
+        "test__threading_monkey_in_thread",
+        "Test.test_patch_in_thread",
+        "wants warnings; here everything works when it was patched in another thread",
+    ),
+    Row(
+        "test__threading_native_before_monkey",
+        "Test.test_main_thread",
+        "is prepared by its own way of being run; fails on gevent too",
+    ),
+    Row(
+        "test__threading_vs_settrace",
+        "TestTrace.test_untraceable_lock",
+        "wants that locks are not written in Python",
+    ),
     Row(
         "test__threadpool",
         "TestBeforeRunTaskFailure.test_audit_hook_rejection_does_not_hang"
@@ -335,6 +395,11 @@ FAILED = (
         "wants that concurrent.futures.wait() fails with futures of the pool; here it works",
     ),
     Row("test__threadpool", "TestThreadResult.test_exception_in_on_async_doesnt_crash", _PRIVATE),
+    Row(
+        "test__threadpool_executor_patched",
+        "TestPatchedTPE.test_future_wait_gevent_function",
+        "calls unlink() of a future",
+    ),
     Row(
         "test__util",
         "TestAssertSwitches.test_nested TestAssertSwitches.test_time_sleep"
@@ -408,6 +473,12 @@ SKIPPED = (
     ),
     Row("test__subprocess", "TestPopen.test_popen_bufsize", "for Python 2"),
     Row("test__issue112", "Test.test", "for Python 2"),
+    Row("test__threading_2", "ThreadTests.test_enumerate_after_join", "for Python 2"),
+    Row(
+        "test__threading_native_before_monkey",
+        "Test.test_join_native_thread",
+        "is prepared by its own way of being run",
+    ),
     Row("test__local", "TestPure.test_extension", "for a gevent without its compiled modules"),
     Row(
         "test__pywsgi",

@@ -8,11 +8,13 @@ written at once. What never does: imports beyond the standard library's, and jud
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import sys
 import unittest
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, TextIO
 
 
@@ -63,7 +65,15 @@ class Script(unittest.TestCase):
         return f"{self.module}.script"
 
     def run_script(self) -> None:
-        runpy.run_module(self.module, run_name="__main__", alter_sys=True)
+        # What lies beside a script can be imported by its name alone.
+        spec = find_spec(self.module)
+        if spec is not None and spec.origin is not None:
+            sys.path.insert(0, os.path.dirname(spec.origin))
+        try:
+            runpy.run_module(self.module, run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            if ended.code:
+                raise
 
 
 def each(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:

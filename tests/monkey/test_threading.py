@@ -782,6 +782,45 @@ def test_logging(run_python: RunPython) -> None:
     assert lines[2].startswith("Dummy-") and lines[2].endswith(" three")
 
 
+def test_loops_of_asyncio_side_by_side(run_python: RunPython) -> None:
+    """D4: one in each of several threads, which are all in one native thread; each knows its own loop, and
+    who runs none knows that."""
+    printed = result_of(
+        run_python,
+        """
+        import asyncio, threading, time
+        loops, met = set(), threading.Barrier(3)
+        async def work(number):
+            loop = asyncio.get_running_loop()
+            await asyncio.to_thread(met.wait)
+            for _ in range(5):
+                await asyncio.sleep(0.002)
+                assert asyncio.get_running_loop() is loop and asyncio.current_task(loop)
+            loops.add(loop)
+            return number
+        async def main(number):
+            return await asyncio.gather(work(number), asyncio.sleep(0.01, number))
+        results = {}
+        def run(number):
+            results[number] = asyncio.run(main(number))
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
+        for thread in threads: thread.start()
+        while any(thread.is_alive() for thread in threads):
+            time.sleep(0.001)
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                pass
+            else:
+                raise AssertionError("whose loop is this?")
+        assert len(loops) == 3
+        assert results == {number: [number] * 2 for number in range(3)}, results
+        print("good")
+        """,
+    )
+    assert printed == "good\n"
+
+
 @pytest.mark.parametrize("where", ["main", "thread", "pool"])
 def test_asyncio(run_python: RunPython, where: str) -> None:
     """D4: its loop in the main thread, in a thread that is a greenlet, and in a native thread of the pool; it

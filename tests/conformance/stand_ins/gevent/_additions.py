@@ -11,10 +11,10 @@ from typing import Any
 
 from gevent._hub_local import set_default_hub_class  # type: ignore[attr-defined]
 
-from greenswitch import hub, monkey
+from greenswitch import hub
 from greenswitch.timeout import Timeout
 
-__all__ = ["is_anything_patched", "normalize_exception"]
+__all__ = ["normalize_exception"]
 
 
 def normalize_exception(
@@ -26,14 +26,9 @@ def normalize_exception(
     return type(value), value, traceback
 
 
-def is_anything_patched() -> bool:
-    """Was any name of the standard library replaced?"""
-    return bool(monkey.saved)
-
-
 # All tests run on a hub of a class of the tools' own, which prints less and calls this method.
 setattr(hub, "set_default_hub_class", set_default_hub_class)
 setattr(hub.Hub, "_normalize_exception", normalize_exception)
-setattr(monkey, "is_anything_patched", is_anything_patched)
+setattr(hub, "_get_hub", hub.get_hub_if_any)
 # A Timeout without seconds does nothing here, and need be no other object.
 setattr(Timeout, "_start_new_or_dummy", Timeout.start_new)
