@@ -338,6 +338,7 @@ FAILED = (
         "gives send() a timeout of its own; here a socket has one, by settimeout()",
     ),
     Row("test__socket_ex", "TestRef.test", _PRIVATE),
+    Row(
         "test__threading_2",
         "ThreadTests.test_join_nondaemon_on_shutdown",
         "compares the name of the module that time.sleep() is from",
