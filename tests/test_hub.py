@@ -808,6 +808,22 @@ def test_a_thread_that_ends_leaves_nothing_behind() -> None:
     assert (count(), len(os.listdir("/proc/self/fd"))) == before
 
 
+def test_who_says_that_a_descriptor_will_be_closed_goes_on() -> None:
+    """Those who wait for it are told by the loop: switched to at once they would leave him behind."""
+    here, there = socket.socketpair()
+    told = spawn(get_hub().wait_fd, here.fileno(), READ)
+    sleep(0)
+
+    def close() -> str:
+        assert get_hub().loop.closing_fd(here.fileno())
+        here.close()
+        return "went on"
+
+    assert spawn(close).get(timeout=5) == "went on"
+    assert told.get(timeout=5) & READ
+    there.close()
+
+
 def test_a_destroyed_hub_is_replaced() -> None:
     result: list[bool] = []
 

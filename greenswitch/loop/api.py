@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -144,14 +145,16 @@ class WatcherLoop(Loop):
         self._children.reset()
 
     def closing_fd(self, fd: int) -> bool:
-        """Tell that `fd` is going to be closed: whoever watches it is called once more, to look for himself.
-        Was there anybody?"""
-        watched = fd in self._borrowed
-        if watched:
-            for borrowed in self._borrowed[fd]:
-                borrowed.lasting = False
-            self._tell_borrowers(fd, -1)
-        return watched
+        """Tell that `fd` is going to be closed: whoever watches it is called once more, from the loop, to look
+        for himself. Was there anybody?"""
+        if fd not in self._borrowed:
+            return False
+        # Its number may be in use again before they are called.
+        evicted = self.evict(fd)
+        for borrowed in evicted:
+            borrowed.lasting = False
+        self.ready.append(partial(self._call_borrowers, evicted, -1))
+        return True
 
     # Calling their callbacks
 
