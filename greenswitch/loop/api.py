@@ -145,8 +145,8 @@ class WatcherLoop(Loop):
         self._children.reset()
 
     def closing_fd(self, fd: int) -> bool:
-        """Tell that `fd` is going to be closed: whoever watches it is called once more, from the loop, to look
-        for himself. Was there anybody?"""
+        """Tell that `fd` is going to be closed: whoever watches it is called once more, from the loop, to
+        look for himself. Was there anybody?"""
         if fd not in self._borrowed:
             return False
         # Its number may be in use again before they are called.
