@@ -174,6 +174,29 @@ def run(peer: Peer, chosen: Iterable[str], on_greenswitch: bool) -> dict[str, Re
         return dict(zip(ordered, ended, strict=True))
 
 
+class Runs:
+    """Modules of tests, all begun in their order and asked for one by one, so that no single test of ours
+    waits for all of them. To be used in a `with` block."""
+
+    def __init__(self, peer: Peer, files: Iterable[str], sides: Iterable[bool]) -> None:
+        self.pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+        self.begun = {
+            (file, on_greenswitch): self.pool.submit(run_file, peer, file, on_greenswitch)
+            for file in files
+            for on_greenswitch in sides
+        }
+
+    def of(self, file: str, on_greenswitch: bool) -> Results:
+        """How the tests of a module ended. Blocks until they have."""
+        return self.begun[file, on_greenswitch].result()
+
+    def __enter__(self) -> Runs:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+
 def printed(peer: Peer, on_greenswitch: bool, program: str) -> str:
     """What a program prints in a process like those in which tests are run."""
     with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import expected_gevent as expected
@@ -33,15 +34,24 @@ TABLES = {"failed": expected.FAILED, "skipped": expected.SKIPPED}
 
 
 @pytest.fixture(scope="module")
-def all_results() -> dict[str, peers.Results]:
+def runs() -> Iterator[peers.Runs]:
+    with peers.Runs(GEVENT, expected.FILES, [True]) as made:
+        yield made
+
+
+_settled: dict[str, peers.Results] = {}
+
+
+def outcome(runs: peers.Runs, file: str) -> peers.Results:
     """How they end. One that fails against the table is run again by itself: many of them are given times
     that a machine which runs others beside them may not keep."""
-    results = peers.run(GEVENT, expected.FILES, True)
-    for file, ended in results.items():
-        failed = [test for test, end in ended.items() if end.status == "failed"]
+    if file not in _settled:
+        results = runs.of(file, True)
+        failed = [test for test, end in results.items() if end.status == "failed"]
         for test in set(failed) - names(expected.FAILED, file, VERSION).keys():
-            ended.update(peers.run_file(GEVENT, test, True))
-    return results
+            results.update(peers.run_file(GEVENT, test, True))
+        _settled[file] = results
+    return _settled[file]
 
 
 def test_the_table_has_all_files() -> None:
@@ -49,8 +59,8 @@ def test_the_table_has_all_files() -> None:
 
 
 @pytest.mark.parametrize("file", expected.FILES)
-def test_file(all_results: dict[str, peers.Results], file: str) -> None:
-    results = all_results[file]
+def test_file(runs: peers.Runs, file: str) -> None:
+    results = outcome(runs, file)
     allowed = {status: names(rows, file, VERSION) for status, rows in TABLES.items()}
     either = names(expected.EITHER, file, VERSION)
     unexpected = []
@@ -68,10 +78,10 @@ def test_file(all_results: dict[str, peers.Results], file: str) -> None:
     assert not unexpected, "\n\n".join(unexpected)
 
 
-def test_enough_of_them_pass(all_results: dict[str, peers.Results]) -> None:
+def test_enough_of_them_pass(runs: peers.Runs) -> None:
     """So that the table of failures cannot grow without anybody noticing. What gevent itself skips does not
     count."""
-    statuses = [ended.status for results in all_results.values() for ended in results.values()]
+    statuses = [ended.status for file in expected.FILES for ended in outcome(runs, file).values()]
     ran = len(statuses) - statuses.count("skipped") + len(GEVENT.hanging)
     assert statuses.count("passed") / ran >= 0.85
 
