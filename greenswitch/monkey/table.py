@@ -53,8 +53,9 @@ _ROWS: tuple[Row, ...] = (
         "_thread",
         "greenswitch.thread",
         _same("LockType _count _local allocate_lock exit get_ident stack_size start_new_thread"),
-        # What `threading` takes over at its import must be the standard one's to begin with.
-        before=("threading",),
+        # What `threading` takes over at its import must be the standard one's to begin with. The futures give
+        # `os.fork` a lock to take: a native one, as nobody may switch in there; it is then theirs no more.
+        before=("threading", "concurrent.futures.thread"),
         some=(
             *("_ThreadHandle", "_make_thread_handle", "_set_sentinel", "start_joinable_thread"),
             *("allocate", "exit_thread", "lock", "start_new"),

@@ -131,7 +131,7 @@ def test_patching_twice_is_harmless(run_python: RunPython) -> None:
         ("patch_sys()", ["sys"]),
         ("patch_builtins()", []),
         ("patch_queue()", ["queue"]),
-        ("patch_thread(existing_locks=False)", ["_thread", "_threading_local", "threading"]),
+        ("patch_thread(existing_locks=False, logging=False)", ["_thread", "_threading_local", "threading"]),
         ("patch_thread(threading=False)", ["_thread", "_threading_local"]),
         ("patch_thread(threading=False, _threading_local=False)", ["_thread"]),
         (

@@ -679,6 +679,35 @@ stop.set()
     )
 
 
+def test_nobody_runs_inside_of_a_fork(run_python: RunPython) -> None:
+    """G15: what is registered to be called at a fork is called without a switch in between, also while
+    another thread hands work to an executor."""
+    result_of(
+        run_python,
+        """
+        import concurrent.futures.thread, os, threading, time
+        forking = []
+        os.register_at_fork(before=lambda: forking.append(1), after_in_parent=forking.pop)
+        def watch():
+            for _ in range(300):
+                assert not forking, "somebody is in os.fork()"
+                time.sleep(0)
+        def fork(_):
+            for _ in range(5):
+                pid = os.fork()
+                if pid == 0:
+                    os._exit(0)
+                os.waitpid(pid, 0)
+            return True
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(fork, range(4)))
+        watcher.join()
+        """,
+    )
+
+
 def test_fork_that_ends_as_a_program(run_python: RunPython) -> None:
     """G15: a child that goes on to its end, in the main thread or in another one."""
     printed = result_of(
