@@ -434,11 +434,6 @@ EITHER = (
         "wants that 1,000 greenlets start within a millisecond",
     ),
     Row(
-        "test__monkey_fork_atomic",
-        "Test.test_forks_do_not_overlap",
-        "starts sixteen interpreters and gives them two seconds",
-    ),
-    Row(
         "test__socket_dns",
         "TestGeventOrg.test_AI_CANONNAME Test_getaddrinfo.test_enums",
         "looks up names of the internet",
