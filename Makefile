@@ -34,7 +34,7 @@ help:
 	@echo 'make test-aarch64  the same tests, cross-compiled and under qemu'
 	@echo 'make lint          ruff and mypy'
 	@echo 'make bench         the microbenchmarks'
-	@echo "make conformance   how greenlet's and gevent's own tests end on those and on greenswitch"
+	@echo "make conformance   how greenlet's, gevent's and asyncio's own tests end on those and on greenswitch"
 	@echo 'make clean         remove all that these have made'
 
 demo: $(VENV)/.installed

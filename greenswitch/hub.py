@@ -158,8 +158,7 @@ class Hub(greenlet):
         self._program = partial(_run_hub, self.loop, starter)
         super().__init__(None, main)
         self.thread_ident = get_ident()
-        self.suspend = super().switch
-        self.turn = (self, self.loop.ready.append, self.suspend)
+        self.surround_waits(None)
         self._joining = False
         self._certain = False
         self._destroyed = False
@@ -274,6 +273,16 @@ class Hub(greenlet):
         return self.periodic_monitoring_thread
 
     # Waiting
+
+    def surround_waits(self, around: Callable[[Callable[[], Any]], Callable[[], Any]] | None) -> None:
+        """Have whoever waits in this hub from now on call `around(suspend)` in place of `suspend`, until this
+        is called with None. For what Python keeps per thread and a greenlet that waits has to leave behind;
+        it costs every wait a call more. Only in the hub's thread."""
+        suspend: Callable[[], Any] = super().switch
+        self.suspend = suspend if around is None else around(suspend)
+        self.turn = (self, self.loop.ready.append, self.suspend)
+        if getattr(this_thread, "hub", None) is self:
+            this_thread.turn = self.turn
 
     def wait_turn(self) -> None:
         """Let everybody run who is ready by now. This is `sleep(0)`."""

@@ -40,7 +40,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         _multiprocessing _streams builtins contextvars core fileobject os resolver select selectors signal
         socket ssl subprocess thread threading time
         """,
-        "_http baseserver server pywsgi backdoor",
+        "_http aio baseserver server pywsgi backdoor",
         "monkey",
         "__init__",
         "compat",

@@ -1,4 +1,4 @@
-"""The README's programs do what the README says.
+"""The programs of the README and of docs/asyncio.md do what is said there.
 
 What belongs here: running what is printed there.  What never does: programs of its own.
 """
@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {"README": README, "asyncio": (ROOT / "docs" / "asyncio.md").read_text(encoding="utf-8")}
 # Each program is followed by what it prints.
-EXAMPLES = re.findall(r"^```python\n(.*?)^```\n\n^```text\n(.*?)^```\n", README, flags=re.M | re.S)
+EXAMPLES = [
+    example
+    for page in PAGES.values()
+    for example in re.findall(r"^```python\n(.*?)^```\n\n^```text\n(.*?)^```\n", page, flags=re.M | re.S)
+]
 
 
 def test_every_program_says_what_it_prints() -> None:
-    assert len(EXAMPLES) == README.count("```python\n") > 0
+    assert len(EXAMPLES) == sum(page.count("```python\n") for page in PAGES.values()) > len(PAGES)
 
 
 @pytest.mark.parametrize(("program", "printed"), EXAMPLES, ids=lambda text: text.split("\n")[0])

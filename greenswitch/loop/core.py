@@ -909,6 +909,12 @@ class Loop:
                     # Somebody else (asyncio) listens already.
                     set_wakeup_fd(former)
 
+    def hear_signals(self) -> None:
+        """Be again the one whom the system's signals wake, after somebody else was. Does nothing in a loop
+        that does not hear signals."""
+        if self.hears_signals and not self.closed:
+            set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
+
     def _wake(self) -> None:
         # A byte in the pipe wakes the loop once for everything that was appended before the byte is read. The
         # lock may be taken again by a signal handler that interrupts its holder, therefore it is reentrant.

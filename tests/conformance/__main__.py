@@ -1,7 +1,7 @@
 """Show how greenlet's, gevent's and CPython's own tests end on greenswitch - CPython's with the standard
-library patched - beside how they end on those:
+library patched, those of asyncio in our loop - beside how they end on those:
 
-    python tests/conformance [greenlet | gevent | cpython] [FILE ...]
+    python tests/conformance [greenlet | gevent | cpython | asyncio] [FILE ...]
 
 "tight" are those which fail for one reason only: they expect that something leaks, and nothing does.
 
@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from typing import Any
 
+import expected_asyncio
 import expected_cpython
 import expected_gevent
 import expected_greenlet
@@ -21,7 +23,12 @@ from peers import PEERS, Peer
 from table import names
 
 STATUSES = ("passed", "tight", "failed", "skipped")
-TABLES = {"greenlet": expected_greenlet, "gevent": expected_gevent, "cpython": expected_cpython}
+TABLES: dict[str, Any] = {
+    "greenlet": expected_greenlet,
+    "gevent": expected_gevent,
+    "cpython": expected_cpython,
+    "asyncio": expected_asyncio,
+}
 
 
 def show(peer: Peer, chosen: list[str]) -> bool:
@@ -32,7 +39,7 @@ def show(peer: Peer, chosen: list[str]) -> bool:
         )
         return False
     table = TABLES[peer.name]
-    chosen = chosen or sorted(table.FILES)
+    chosen = chosen or sorted(getattr(table, "FILES", None) or set(peers.files(peer)) - {*table.LEFT_OUT})
     theirs, ours = peers.run(peer, chosen, False), peers.run(peer, chosen, True)
     print(f"{'':28} {'on ' + peer.name:^35} {'on greenswitch':^35}")
     print(f"{'':28} " + "  ".join(f"{word:>7}" for word in STATUSES * 2))

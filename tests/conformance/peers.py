@@ -1,9 +1,8 @@
 """The tests that greenlet, gevent and CPython install with themselves: running them, on those or on
-greenswitch, which for CPython's is: with the standard library patched.
+greenswitch, which for CPython's is: with the standard library patched, and for those of asyncio: in our loop.
 
 What belongs here: processes, time limits, reading what `record` has written. What never does: which outcome
-is expected (`expected_greenlet`, `expected_gevent`, `expected_cpython`), and any of their code: it is run
-from where it is installed.
+is expected (the modules `expected_*`), and any of their code: it is run from where it is installed.
 """
 
 from __future__ import annotations
@@ -84,7 +83,16 @@ CPYTHON = Peer(
     slow=("test_subprocess", "test_socket", "test_threading"),
     variables=("GREENSWITCH_", "PYTHONWARNINGS", *CI),
 )
-PEERS = {peer.name: peer for peer in (GREENLET, GEVENT, CPYTHON)}
+ASYNCIO = Peer(
+    name="asyncio",
+    package="test.test_asyncio",
+    files="test_*.py",
+    through=("run", str(HERE / "with_our_loop.py")),
+    hanging=(),
+    slow=("test_tasks", "test_events", "test_subprocess", "test_ssl"),
+    variables=("GREENSWITCH_", "PYTHONASYNCIO", "PYTHONDEVMODE", "PYTHONWARNINGS", *CI),
+)
+PEERS = {peer.name: peer for peer in (GREENLET, GEVENT, CPYTHON, ASYNCIO)}
 
 
 class Ended(NamedTuple):
