@@ -642,7 +642,7 @@ def test_sockets_wait_with_every_poller(wanted: str) -> None:
     """L2: all tests of sockets, TLS and select, once more."""
     files = ("test_socket.py", "test_select.py", "test_selectors.py", "test_ssl.py")
     outcome = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *(str(ROOT / "tests" / file) for file in files)],
+        [sys.executable, "-I", "-m", "pytest", "-q", *(str(ROOT / "tests" / file) for file in files)],
         env={**os.environ, "GREENSWITCH_POLLER": wanted},
         cwd=ROOT,
         capture_output=True,
