@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import expected_asyncio as expected
@@ -26,14 +27,15 @@ pytestmark = pytest.mark.skipif(not FILES, reason="CPython's own tests of asynci
 
 
 @pytest.fixture(scope="module")
-def all_results() -> dict[str, peers.Results]:
-    return peers.run(ASYNCIO, FILES, True)
+def runs() -> Iterator[peers.Runs]:
+    with peers.Runs(ASYNCIO, FILES, [True]) as made:
+        yield made
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_file(all_results: dict[str, peers.Results], file: str) -> None:
+def test_file(runs: peers.Runs, file: str) -> None:
     known = names(expected.FAILED, file, VERSION)
-    results = all_results[file]
+    results = runs.of(file, True)
     unexpected = []
     for test, ended in results.items():
         if ended.status != "failed" or test in known:
