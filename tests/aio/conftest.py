@@ -1,15 +1,19 @@
 """What the tests of asyncio and greenlets share.
 
-What belongs here: a certificate for TLS. What never does: anything of asyncio.
+What belongs here: a certificate for TLS; leaving nothing behind for other tests. What never does: what only
+one of the files needs.
 """
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from greenswitch.aio import bridge
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +35,14 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
         capture_output=True,
     )
     return names
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_loop_stays() -> Iterator[None]:
+    """The loop that serves this thread ends, and with it the threads of its executor: other tests want to be
+    the only thread."""
+    yield
+    host = getattr(bridge._here, "host", None)
+    if host is not None:
+        host.kill()
+        assert host.asyncio_loop.is_closed()
