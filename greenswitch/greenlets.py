@@ -580,6 +580,8 @@ class Greenlet(greenlet):
             own: Any = timeout
             with own:
                 return self._wait(None)
+            # A silent one.
+            return False
         try:
             hub: Hub = this_thread.hub
         except AttributeError:

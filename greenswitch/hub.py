@@ -1109,6 +1109,8 @@ def stand_in_row(row: Row, owner: RowOwner, tag: Any, timeout: float | None) -> 
         own: Any = timeout
         with own:
             return stand_in_row(row, owner, tag, None)
+        # A silent one.
+        return None
     try:
         turn: Turn = this_thread.turn
     except AttributeError:

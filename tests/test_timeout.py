@@ -17,6 +17,8 @@ import pytest
 
 from greenswitch import Timeout, get_hub, sleep, spawn, spawn_raw, with_timeout
 from greenswitch.event import Event
+from greenswitch.lock import Semaphore
+from greenswitch.queue import Empty, Queue
 
 
 def test_a_block_is_bounded() -> None:
@@ -251,3 +253,15 @@ def test_a_million_cancelled_timeouts_leave_nothing_behind() -> None:
     assert len(loop._timers) < 1000 and sys.getsizeof(loop._timers) < 64 * 1024
     for timeout in kept:
         timeout.cancel()
+
+
+def test_a_silent_timeout_in_the_place_of_seconds() -> None:
+    """It ends the wait as if its seconds had been given."""
+    sleeper = spawn(sleep, 30)
+    sleeper.join(Timeout(0.001, False))
+    assert not sleeper.ready()
+    assert Event().wait(Timeout(0.001, False)) is False
+    with pytest.raises(Empty):
+        Queue().get(timeout=Timeout(0.001, False))
+    assert Semaphore(0).acquire(timeout=Timeout(0.001, False)) is False
+    sleeper.kill()
