@@ -245,6 +245,8 @@ class World:
         departure = self.leaving
         if departure is not None:
             chosen, message, ended = self.resolve(departure)
+            if node is self.main and not ended and self._may_be_cut_off(departure.target):
+                chosen = node
             if chosen is node and self._fits(node, message, actual):
                 for skipped in ended:
                     skipped.state = DEAD
@@ -262,6 +264,16 @@ class World:
             return
         expected = departure if departure is None else self.resolve(departure)
         self.complain(f"{node} ({node.state}) received {actual}; expected was {expected}")
+
+    def _may_be_cut_off(self, node: Node) -> bool:
+        """May the collector have cleared a parent on the way from here, among garbage that was found again?
+        Then it leads to main."""
+        above: Node | None = node
+        while above is not None and above.state is DEAD:
+            if above.loose:
+                return True
+            above = above.parent
+        return False
 
     def _fits(self, node: Node, message: Message, actual: Message) -> bool:
         if message.error is not None or actual.error is not None:
