@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from greenswitch import GreenletExit, error, getcurrent, gettrace, greenlet, settrace
-from greenswitch._core import callsites
+from greenswitch._core import callsites, keep_chunks
 
 
 def in_thread(function: Callable[[], Any]) -> Any:
@@ -913,4 +913,15 @@ def test_a_call_that_goes_deeper_than_a_chunk_costs_no_memory_of_the_kernel() ->
             leaf()
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-    assert max(greenlet(faults_at).switch(depth) for depth in range(40)) < 1000
+    def worst() -> int:
+        return max(greenlet(faults_at).switch(depth) for depth in range(40))
+
+    assert worst() < 1000
+    if sys.version_info >= (3, 11):
+        # What a benchmark of others wants.
+        keep_chunks(False)
+        try:
+            assert worst() >= 2000
+        finally:
+            keep_chunks(True)
+        assert worst() < 1000

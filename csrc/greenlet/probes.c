@@ -127,12 +127,30 @@ probe_name_as_greenlet(PyObject *module, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(keep_chunks_doc,
+"keep_chunks($module, keep, /)\n--\n\n"
+"Have CPython's chunks of the data stack kept for the next who needs one, or not.\n\n"
+"They are, for everybody in the process. What others cost without it can be measured only while they are not.");
+
+static PyObject *
+probe_keep_chunks(PyObject *module, PyObject *keep)
+{
+    (void)module;
+    int is_true = PyObject_IsTrue(keep);
+    if (is_true < 0) {
+        return NULL;
+    }
+    gs_py_keep_chunks(is_true);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef probes[] = {
     {"enable_optional_cleanup", probe_enable_optional_cleanup, METH_O, enable_optional_cleanup_doc},
     {"get_clocks_used_doing_optional_cleanup", probe_get_clocks, METH_NOARGS, get_clocks_doc},
     {"get_pending_cleanup_count", probe_get_pending_cleanup_count, METH_NOARGS,
      get_pending_cleanup_count_doc},
     {"get_total_main_greenlets", probe_get_total_main_greenlets, METH_NOARGS, get_total_main_greenlets_doc},
+    {"keep_chunks", probe_keep_chunks, METH_O, keep_chunks_doc},
     {"name_as_greenlet", probe_name_as_greenlet, METH_NOARGS, name_as_greenlet_doc},
     {"set_thread_local", probe_set_thread_local, METH_VARARGS, set_thread_local_doc},
     {NULL, NULL, 0, NULL},

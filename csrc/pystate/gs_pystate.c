@@ -17,11 +17,12 @@ enum {
 
 static PyObjectArenaAllocator behind;
 static void *kept[CPYTHON_CHUNKS_KEPT];
+static bool is_keeping = true;
 
 static void *
 arena_alloc(void *Py_UNUSED(context), size_t size)
 {
-    if (size == CPYTHON_CHUNK_BYTES) {
+    if (size == CPYTHON_CHUNK_BYTES && is_keeping) {
         for (int i = 0; i < CPYTHON_CHUNKS_KEPT; i++) {
             if (__atomic_load_n(&kept[i], __ATOMIC_RELAXED) != NULL) {
                 void *chunk = __atomic_exchange_n(&kept[i], NULL, __ATOMIC_ACQUIRE);
@@ -37,7 +38,7 @@ arena_alloc(void *Py_UNUSED(context), size_t size)
 static void
 arena_free(void *Py_UNUSED(context), void *memory, size_t size)
 {
-    if (size == CPYTHON_CHUNK_BYTES) {
+    if (size == CPYTHON_CHUNK_BYTES && is_keeping) {
         for (int i = 0; i < CPYTHON_CHUNKS_KEPT; i++) {
             void *empty = NULL;
             if (__atomic_load_n(&kept[i], __ATOMIC_RELAXED) == NULL &&
@@ -61,10 +62,22 @@ keep_chunks(void)
         PyObject_SetArenaAllocator(&ours);
     }
 }
+
+void
+gs_py_keep_chunks(bool keep)
+{
+    is_keeping = keep;
+}
 #else
 static void
 keep_chunks(void)
 {
+}
+
+void
+gs_py_keep_chunks(bool keep)
+{
+    (void)keep;
 }
 #endif
 

@@ -89,6 +89,9 @@ extern struct _gil_runtime_state *gs_py_gil __attribute__((visibility("hidden"))
 
 extern int gs_py_setup(void) __attribute__((visibility("hidden")));
 
+/* Whether CPython's chunks of the data stack are kept when they are given back, as they are to begin with. */
+extern void gs_py_keep_chunks(bool keep) __attribute__((visibility("hidden")));
+
 static inline PyThreadState *
 gs_py_current(void)
 {

@@ -20,9 +20,8 @@ from typing import Any
 
 from greenswitch import __version__, _core
 from greenswitch.bench import compiled, hub, memory, switcher
-from greenswitch.bench.timing import Benchmark, measure
+from greenswitch.bench.timing import US, Benchmark, measure
 
-US = "greenswitch"
 PEER = "greenlet"
 HUB_PEER = "gevent"
 TIMED = (*compiled.BENCHMARKS, *switcher.BENCHMARKS)

@@ -182,6 +182,28 @@ def test_turn_and_turn_about() -> None:
     assert max(counts["quick"]) == 2**13 and max(counts["slow"]) == 2**11
 
 
+def test_a_peer_does_not_profit_from_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = [True]
+    seen = {}
+    monkeypatch.setattr(timing, "keep_chunks", kept.append)
+
+    def row(api: str) -> contextlib.AbstractContextManager[timing.Run]:
+        @contextlib.contextmanager
+        def prepare() -> Iterator[timing.Run]:
+            def run(count: int) -> float:
+                seen[api] = kept[-1]
+                return 1.0
+
+            yield run
+
+        return prepare()
+
+    benchmark = timing.Benchmark("made-up", "made up", row)
+    timing.measure(benchmark, {timing.US: timing.US, "peer": "peer"}, 1, 0.01)
+    assert seen == {timing.US: True, "peer": False}
+    assert kept[-1]
+
+
 def test_memory_counts_the_suspended() -> None:
     """More than the object, less than what a greenlet with a kernel page of its own would take."""
     assert 500 < memory.memory_in_a_process("greenswitch._core", 5000) < 4096
