@@ -25,7 +25,11 @@ from table import Row
 
 HERE = Path(__file__).resolve().parent
 SITE = HERE / "site"
-TIME_LIMIT = 300.0
+
+# Seconds for a module and for a single test, which is run again on both sides when it failed: together less
+# than pytest gives one of our tests, so that it can tell what hung.
+TIME_LIMIT = 150.0
+TIME_LIMIT_OF_ONE = 30.0
 
 # How greenlet's tests say that one which they mark as leaking did not leak.
 NO_LEAK = "to leak but it did not"
@@ -133,12 +137,27 @@ def command(peer: Peer, on_greenswitch: bool, *program: str) -> list[str]:
     return [sys.executable, *through, *program]
 
 
+def stacks_of(process: subprocess.Popen[str]) -> str:
+    """End a process that hangs, and all that it started: what it wrote, with its stacks at the end."""
+    process.send_signal(signal.SIGABRT)
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    return process.communicate()[0]
+
+
 def run_file(peer: Peer, file: str, on_greenswitch: bool, leaks: bool = True) -> Results:
-    """Run one module of tests - or one test, by its name - in a process of its own, for at most TIME_LIMIT
-    seconds. A test during which the process ended has failed, and those after it are missing. Without
-    `leaks` the tests are not run again and again to see whether they leak."""
+    """Run one module of tests - or one test, by its name - in a process of its own, for a limited time. A
+    test during which the process ended has failed, and those after it are missing. Without `leaks` the tests
+    are not run again and again to see whether they leak."""
     package = f"{peer.package}."
     left_out = [package + test for test in peer.hanging]
+    limit = TIME_LIMIT_OF_ONE if "." in file else TIME_LIMIT
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder, "record")
         process = subprocess.Popen(
@@ -153,12 +172,11 @@ def run_file(peer: Peer, file: str, on_greenswitch: bool, leaks: bool = True) ->
             start_new_session=True,
         )
         try:
-            output, _ = process.communicate(timeout=TIME_LIMIT)
+            output, _ = process.communicate(timeout=limit)
             end = f"the process ended with status {process.returncode}"
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, _ = process.communicate()
-            end = f"it was still running after {TIME_LIMIT:.0f} s"
+            output = stacks_of(process)
+            end = f"it was still running after {limit:.0f} s"
         lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
     results: Results = {}
     for line in lines:

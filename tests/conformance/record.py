@@ -7,6 +7,7 @@ written at once. What never does: imports beyond the standard library's, and jud
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import runpy
@@ -86,6 +87,8 @@ def each(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
 
 def main(module: str, path: str, *left_out: str) -> None:
     del sys.argv[1:]
+    # The stacks of a hang, which is ended by SIGABRT, are to be seen whatever became of the standard error.
+    faulthandler.enable(os.dup(2))
     if module.startswith("test."):
         # CPython's own: no network, nothing that takes very long.
         import_module("test.support").use_resources = ()

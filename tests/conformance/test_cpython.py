@@ -58,6 +58,7 @@ def losses(unpatched: Results, patched: Results) -> set[str]:
 @pytest.mark.parametrize("file", expected.FILES)
 def test_file(runs: Runs, file: str) -> None:
     unpatched, patched = outcome(runs, file)
+    assert f"{file}.process" not in unpatched
     allowed = names(expected.FAILED, file, VERSION)
     lost = losses(unpatched, patched)
     unexpected = [
