@@ -250,6 +250,12 @@ class World:
             if chosen is node and self._fits(node, message, actual):
                 for skipped in ended:
                     skipped.state = DEAD
+                if node.gone:
+                    # Garbage, with somebody who leads to it and who has refused to be killed.
+                    is_led_to = departure.origin.loose or self._may_be_cut_off(departure.target)
+                    self.demand(is_led_to, f"{node} runs, and was freed")
+                    node.gone, node.loose = False, True
+                    self.nodes.append(node)
                 self.leaving = None
                 self.current = node
                 node.state = ACTIVE
