@@ -9,6 +9,7 @@ The process says the port that it listens on, and serves until it is killed.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import resource
 import subprocess
@@ -72,6 +73,12 @@ def serving(command: list[str], core: int | None) -> Iterable[Process]:  # type:
     finally:
         process.popen.kill()
         process.popen.communicate()
+
+
+def write(file: str | None, figures: object) -> None:
+    """As JSON, if there is a file to write to."""
+    if file is not None:
+        Path(file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 def command(kind: str, name: str) -> list[str]:

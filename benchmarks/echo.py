@@ -16,7 +16,6 @@ Needs a C compiler (cc, or what CC names). What is not installed is left out, wi
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import subprocess
@@ -129,11 +128,8 @@ def main() -> None:
                     figures = measure(name, connections, options.size, options.seconds, folder)
                     best[name] = better(best.get(name), figures)
     show(results)
-    if options.json:
-        told = {
-            str(number): {name: one._asdict() for name, one in by.items()} for number, by in results.items()
-        }
-        Path(options.json).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    told = {str(number): {name: one._asdict() for name, one in by.items()} for number, by in results.items()}
+    _servers.write(options.json, told)
 
 
 if __name__ == "__main__":

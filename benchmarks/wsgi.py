@@ -14,12 +14,10 @@ Needs wrk, which is a package of Debian and Ubuntu.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import _servers
@@ -94,11 +92,8 @@ def main() -> None:
         for name, figures in best.items():
             ratio = f"{figures.cpu / gevent.cpu:12.2f}" if gevent else " " * 12
             print(f"{name:14}{figures.cpu:12.2f}{ratio}{figures.rate:12.0f}{figures.p99:12.0f}")
-    if options.json:
-        told = {
-            str(number): {name: one._asdict() for name, one in by.items()} for number, by in results.items()
-        }
-        Path(options.json).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    told = {str(number): {name: one._asdict() for name, one in by.items()} for number, by in results.items()}
+    _servers.write(options.json, told)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""benchmarks/echo.py and wsgi.py: a table and a file, and a sentence where something is missing."""
+"""benchmarks/echo.py, wsgi.py and tasks.py: a table and a file, and a sentence where something is missing."""
 
 from __future__ import annotations
 
@@ -58,6 +58,21 @@ def test_wsgi(tmp_path: Path) -> None:
     assert one["rate"] > 0 < one["p99"] and "\ngreenswitch " in done.stdout
 
 
+def test_tasks(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    names = ["greenswitch", "asyncio", "threads"]
+    options = ["--rounds", "1", "--seconds", "0.01", "--only", ",".join(names)]
+    done = run("tasks.py", *options, "--json", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    figures = json.loads(file.read_text())
+    for row, by_name in figures.items():
+        assert f"\n{row} " in done.stdout and f"\n{row}: " in done.stdout
+        for name, one in by_name.items():
+            assert 0 < one["best"] <= one["median"] <= one["worst"], (row, name)
+    assert [name for name in names if name in figures["queue"]] == names
+    assert "threads" not in figures["give way"]
+
+
 def test_what_is_missing(tmp_path: Path) -> None:
     done = run("echo.py", CC="/nonexistent/compiler")
     assert done.returncode == 1 and done.stderr.endswith("install a C compiler.\n")
@@ -67,3 +82,5 @@ def test_what_is_missing(tmp_path: Path) -> None:
     for script in ("echo.py", "wsgi.py"):
         done = run(script, "--only", "nonsense")
         assert done.returncode == 2 and "no server 'nonsense'" in done.stderr
+    done = run("tasks.py", "--only", "nonsense")
+    assert done.returncode == 2 and "nothing is called 'nonsense'" in done.stderr
