@@ -95,28 +95,33 @@ class Event(_Happening):
         return f"<{type(self).__name__} at {id(self):#x} {state} _links[{self.linkcount()}]>"
 
 
+_NO_VALUE: Any = object()
+
+
 class AsyncResult(_Happening, Generic[_T]):
     """A value or an exception that comes later. May be used between threads, and as a link of a `Greenlet`.
 
-    It is pending until `set` or `set_exception` is called, and done from then on. It cannot be cancelled.
+    It is pending until `set` or `set_exception` is called, and done from then on. It cannot be cancelled. Of
+    what is set again the last counts, but an exception never in the place of a value.
     """
 
     __slots__ = ("_error", "_trace", "_value")
 
     def __init__(self) -> None:
         super().__init__()
-        self._value: _T | None = None
+        self._value: Any = _NO_VALUE
         self._error: BaseException | None = None
         self._trace: TracebackType | None = None
 
     @property
     def value(self) -> _T | None:
         """What was `set`, or None."""
-        return self._value
+        value = self._value
+        return None if value is _NO_VALUE else value
 
     @property
     def exception(self) -> BaseException | None:
-        """What was given to `set_exception` last, or None if there is none, or a `set` came after it."""
+        """What was given to `set_exception` last, or None."""
         return self._error
 
     @property
@@ -127,12 +132,11 @@ class AsyncResult(_Happening, Generic[_T]):
 
     def successful(self) -> bool:
         """Is it done, with a value?"""
-        return self._happened and self._error is None
+        return self._value is not _NO_VALUE
 
     def set(self, value: _T | None = None) -> None:
         """Keep `value` and wake everybody who waits, in the order in which they came. Does not block."""
         self._value = value
-        self._error = self._trace = None
         self._happens()
 
     set_result = set
@@ -160,9 +164,11 @@ class AsyncResult(_Happening, Generic[_T]):
             block and stand_in_row(self._waiters, self, None, timeout) is not None
         ):
             raise Timeout(timeout if block else None)
-        if self._error is not None:
+        value = self._value
+        if value is _NO_VALUE:
             self._raise_exception()
-        return cast(_T, self._value)
+            value = None
+        return cast(_T, value)
 
     def get_nowait(self) -> _T:
         """`get` without waiting."""
@@ -177,7 +183,7 @@ class AsyncResult(_Happening, Generic[_T]):
         the exception."""
         if not self._happened:
             stand_in_row(self._waiters, self, None, timeout)
-        return self._value
+        return self.value
 
     def done(self) -> bool:
         """Is it done?"""
@@ -199,10 +205,10 @@ class AsyncResult(_Happening, Generic[_T]):
             self.set_exception(source.exception, getattr(source, "exc_info", None))
 
     def __str__(self) -> str:
-        if self._error is not None:
-            state = f"exception={self._error!r}"
-        elif self._happened:
+        if self._value is not _NO_VALUE:
             state = f"value={self._value!r}"
+        elif self._error is not None:
+            state = f"exception={self._error!r}"
         else:
             state = "unset"
         return f"<{type(self).__name__} {state} _links[{self.linkcount()}]>"

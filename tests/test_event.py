@@ -147,10 +147,10 @@ def test_texts() -> None:
     assert " set " in str(event)
     result = AsyncResult[int]()
     assert str(result) == "<AsyncResult unset _links[0]>"
-    result.set(5)
-    assert "value=5" in str(result)
     result.set_exception(ValueError("x"))
     assert "exception=ValueError('x')" in str(result)
+    result.set(5)
+    assert "value=5" in str(result)
     assert event.hub is get_hub()
 
 

@@ -84,6 +84,20 @@ PROGRAMS = {
         r = event.AsyncResult(); spawn(lambda: 8).link(r); show(r.get)
         r = event.AsyncResult(); spawn(fail).link(r); show(r.get)
     """,
+    "an AsyncResult that is set again (G8)": """
+        import itertools
+        steps = {'set': lambda r: r.set(7), 'none': lambda r: r.set(), 'result': lambda r: r.set_result(9),
+                 'x': lambda r: r.set_exception(ValueError('x')), 'y': lambda r: r.set_exception(KeyError('y')),
+                 'info': lambda r: r.set_exception(ValueError('z'), (ValueError, ValueError('z'), None))}
+        for count in range(4):
+            for names in itertools.product(steps, repeat=count):
+                r = event.AsyncResult()
+                for name in names: steps[name](r)
+                print(names, r.ready(), r.done(), r.successful(), r.value, repr(r.exception), len(r.exc_info))
+                show(r.get, block=False); show(r.result, 0); show(r.wait, 0)
+                copy = event.AsyncResult()
+                if r.ready(): copy(r); show(copy.get)
+    """,
     "kill (G14)": """
         def stubborn():
             try: sleep(10)
