@@ -21,7 +21,7 @@ from weakref import ReferenceType, ref
 from ._config import config
 from ._core import GreenletExit, callsites, getcurrent, greenlet
 from .exceptions import BlockingSwitchOutError, InvalidSwitchError
-from .hub import Hub, Waiter, get_hub, get_hub_if_any, this_thread
+from .hub import Hub, Waiter, get_hub, this_thread
 from .loop import Loop
 from .loop.core import last_look
 from .timeout import Timeout
@@ -172,7 +172,10 @@ class Greenlet(greenlet):
             # Two more, for `spawn` and `run` may be among them and do not count.
             self._callsites = callsites(self.spawning_stack_limit + 2)
             if isinstance(current, Greenlet):
-                self._tree_locals = current.spawn_tree_locals
+                try:
+                    self._tree_locals = current._tree_locals
+                except AttributeError:
+                    self._tree_locals = current.spawn_tree_locals
         else:
             self._spawner = None
             self._callsites = ()
@@ -490,7 +493,11 @@ class Greenlet(greenlet):
         except TypeError:
             # Cannot be hashed.
             key = object()
-        if get_hub_if_any() is not self.parent:
+        try:
+            hub = this_thread.hub
+        except AttributeError:
+            hub = None
+        if hub is not self.parent:
             key = _Foreign()
             self._joined_only = None
         elif self._joined_only:

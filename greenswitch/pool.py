@@ -54,10 +54,10 @@ class _Work:
         "_last",
         "_number",
         "_position",
-        "_room",
         "_spawn",
         "_under_way",
         "results",
+        "room",
     )
 
     def __init__(
@@ -70,8 +70,9 @@ class _Work:
         self._spawn = spawn
         self._func = func
         self._arguments = arguments
-        self._room = None if maxsize is None else Semaphore(maxsize)
-        """One permit for each result that may be under way or waiting to be taken."""
+        self.room = None if maxsize is None else Semaphore(maxsize)
+        """One permit for each result that may be under way or waiting to be taken: whoever has given a result
+        out, gives one back."""
         self._under_way = 1
         """Greenlets whose result is not in yet, and 1 for the arguments while there are more."""
         self._position: dict[Greenlet, int] = {}
@@ -86,7 +87,7 @@ class _Work:
 
     def _feed(self) -> None:
         """Runs in a greenlet of its own. Waits for places in the pool and for room."""
-        room = self._room
+        room = self.room
         try:
             for args in self._arguments:
                 if room is not None:
@@ -101,19 +102,23 @@ class _Work:
         except BaseException as error:
             self._last = _Failure(error)
         finally:
-            self._ended()
+            self._under_way -= 1
+            if not self._under_way:
+                self._end()
 
     def _collect(self, worker: Greenlet) -> None:
-        outcome = worker.value if worker.exception is None else _Failure(worker.exception)
+        error = worker.exception
+        outcome = worker.value if error is None else _Failure(error)
         self.results.put((self._position.pop(worker), outcome))
-        self._ended()
-
-    def _ended(self) -> None:
         self._under_way -= 1
         if not self._under_way:
-            if self._last is not None:
-                self.results.put((self._number, self._last))
-            self.results.put(_END)
+            self._end()
+
+    def _end(self) -> None:
+        """All results are in."""
+        if self._last is not None:
+            self.results.put((self._number, self._last))
+        self.results.put(_END)
 
     def take(self) -> tuple[int, Any]:
         """The next result, by the order of ends. Waits for it. StopIteration if there are no more."""
@@ -124,11 +129,6 @@ class _Work:
             raise StopIteration
         position: tuple[int, Any] = entry
         return position
-
-    def make_room(self) -> None:
-        """A result is given out: another one may be begun."""
-        if self._room is not None:
-            self._room.release()
 
     def abandon(self) -> None:
         """Nobody wants the rest: begin no more of it. Does not block."""
@@ -149,8 +149,10 @@ class IMapUnordered(Iterator[Any]):
         return self
 
     def __next__(self) -> Any:
-        _, value = self._work.take()
-        self._work.make_room()
+        work = self._work
+        _, value = work.take()
+        if work.room is not None:
+            work.room.release()
         if isinstance(value, _Failure):
             raise value.error
         return value
@@ -175,12 +177,14 @@ class IMap(IMapUnordered):
     def __next__(self) -> Any:
         early = self._early
         wanted = self._next
+        work = self._work
         while wanted not in early:
-            position, value = self._work.take()
+            position, value = work.take()
             early[position] = value
         self._next = wanted + 1
         value = early.pop(wanted)
-        self._work.make_room()
+        if work.room is not None:
+            work.room.release()
         if isinstance(value, _Failure):
             raise value.error
         return value
