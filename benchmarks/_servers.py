@@ -124,6 +124,21 @@ def serve_echo(stream_server: Any) -> None:
     server.serve_forever()
 
 
+def echo_eventlet() -> None:
+    import eventlet
+
+    def handle(sock: Any, address: Any) -> None:
+        try:
+            while data := sock.recv(65536):
+                sock.sendall(data)
+        except ConnectionError:
+            pass
+
+    listener = eventlet.listen(LOCAL, backlog=4096)
+    say(listener.getsockname()[1])
+    eventlet.serve(listener, handle, concurrency=20_000)
+
+
 def echo_asyncio() -> None:
     import asyncio
 
@@ -175,6 +190,7 @@ def echo_threads() -> None:
 ECHO: dict[str, tuple[Callable[[], None], tuple[str, ...]]] = {
     "greenswitch": (echo_greenswitch, ()),
     "gevent": (echo_gevent, ("gevent",)),
+    "eventlet": (echo_eventlet, ("eventlet",)),
     "asyncio": (echo_asyncio, ()),
     "uvloop": (echo_uvloop, ("uvloop",)),
     "threads": (echo_threads, ()),

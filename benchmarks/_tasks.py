@@ -8,11 +8,10 @@ The process prints, as JSON, the nanoseconds that one operation takes, by its na
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from time import perf_counter
 from typing import Any
 
@@ -39,13 +38,10 @@ def nothing() -> None:
 # Green threads
 
 
-def green(package: str) -> dict[str, Operation]:
-    """Of a package with gevent's names."""
-    top: Any = importlib.import_module(package)
-    spawn, sleep, joinall = top.spawn, top.sleep, top.joinall
-    Event = importlib.import_module(f"{package}.event").Event
-    Queue = importlib.import_module(f"{package}.queue").Queue
-    Semaphore = importlib.import_module(f"{package}.lock").Semaphore
+def green(
+    spawn: Any, sleep: Any, join: Any, joinall: Any, Event: Any, Queue: Any, Semaphore: Any, Timeout: Any
+) -> dict[str, Operation]:
+    """Of a package with gevent's way of doing things. `join` gets the task, `Event` may be None."""
 
     def together(*functions: Callable[[], None]) -> float:
         tasks = [spawn(function) for function in functions]
@@ -63,7 +59,7 @@ def green(package: str) -> dict[str, Operation]:
     def start_and_join(count: int) -> float:
         start = perf_counter()
         for _ in range(count):
-            spawn(nothing).join()
+            join(spawn(nothing))
         return perf_counter() - start
 
     def start_many(count: int) -> float:
@@ -108,30 +104,56 @@ def green(package: str) -> dict[str, Operation]:
         return together(*[each] * 10)
 
     def time_limit(count: int) -> float:
-        Timeout = top.Timeout
         start = perf_counter()
         for _ in range(count):
             with Timeout(10):
                 pass
         return perf_counter() - start
 
-    return {
+    operations = {
         "give way": give_way,
         "start and join": start_and_join,
         "start 1,000 and join": start_many,
-        "event": event,
         "queue": queue,
         "lock": lock,
         "time limit": time_limit,
     }
+    return operations if Event is None else {**operations, "event": event}
 
 
 def greenswitch() -> dict[str, Operation]:
-    return green("greenswitch")
+    import greenswitch as top
+    from greenswitch.event import Event
+    from greenswitch.lock import Semaphore
+    from greenswitch.queue import Queue
+
+    join = top.Greenlet.join
+    return green(top.spawn, top.sleep, join, top.joinall, Event, Queue, Semaphore, top.Timeout)
 
 
 def gevent() -> dict[str, Operation]:
-    return green("gevent")
+    import gevent as top
+    from gevent.event import Event
+    from gevent.lock import Semaphore
+    from gevent.queue import Queue
+
+    join = top.Greenlet.join
+    return green(top.spawn, top.sleep, join, top.joinall, Event, Queue, Semaphore, top.Timeout)
+
+
+def eventlet() -> dict[str, Operation]:
+    import eventlet as top
+    from eventlet.queue import Queue
+    from eventlet.semaphore import Semaphore
+
+    join = top.greenthread.GreenThread.wait
+
+    def joinall(tasks: Iterable[Any]) -> None:
+        for task in tasks:
+            join(task)
+
+    # Its event can be sent only once.
+    return green(top.spawn, top.sleep, join, joinall, None, Queue, Semaphore, top.Timeout)
 
 
 # Coroutines
@@ -301,11 +323,12 @@ def threads() -> dict[str, Operation]:
 SUBJECTS: dict[str, Callable[[], dict[str, Operation]]] = {
     "greenswitch": greenswitch,
     "gevent": gevent,
+    "eventlet": eventlet,
     "asyncio": asyncio,
     "uvloop": uvloop,
     "threads": threads,
 }
-NEEDED = ("gevent", "uvloop")
+NEEDED = ("gevent", "eventlet", "uvloop")
 
 
 def is_missing(name: str) -> bool:

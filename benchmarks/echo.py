@@ -1,4 +1,4 @@
-"""Echo servers side by side: greenswitch, gevent, asyncio's streams, the same on uvloop, threads, C on epoll.
+"""Echo servers: greenswitch, gevent, eventlet, asyncio's streams, the same on uvloop, threads, C on epoll.
 
     python3 benchmarks/echo.py [--connections 50,1000,10000] [--size 64] [--seconds 3] [--rounds 3]
                                [--only NAME,...] [--json FILE]

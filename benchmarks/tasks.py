@@ -1,4 +1,4 @@
-"""Tasks that wait for each other in memory: greenswitch, gevent, asyncio, uvloop and threads side by side.
+"""Tasks that wait for each other in memory: greenswitch, gevent, eventlet, asyncio, uvloop and threads.
 
     python3 benchmarks/tasks.py [--rounds 5] [--seconds 0.3] [--only NAME,...] [--json FILE]
 

@@ -211,7 +211,7 @@ def as_row(name: str, text: str, unit: str, seen: Mapping[str, list[float]]) -> 
     """What has been seen, as data."""
     row: dict[str, Any] = {"name": name, "text": text, "unit": unit}
     for who, values in seen.items():
-        row[who] = {"best": min(values), "median": statistics.median(values)}
+        row[who] = {"best": min(values), "median": statistics.median(values), "worst": max(values)}
     return row
 
 

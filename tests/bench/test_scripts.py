@@ -1,4 +1,5 @@
-"""benchmarks/echo.py, wsgi.py and tasks.py: a table and a file, and a sentence where something is missing."""
+"""benchmarks/echo.py, wsgi.py, tasks.py and results.py: tables and files, and a sentence where something is
+missing."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import greenswitch
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -73,6 +76,19 @@ def test_tasks(tmp_path: Path) -> None:
     assert "threads" not in figures["give way"]
 
 
+def test_results(tmp_path: Path) -> None:
+    done = run("results.py", "--quick", "--only", "depth,memory,tasks", "--out", str(tmp_path / "new"))
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "new/RESULTS.md").read_text()
+    assert text.startswith("# Measured\n") and f"greenswitch {greenswitch.__version__}" in text
+    for title in ("Switch against depth", "Memory against number", "Tasks that wait for each other"):
+        assert f"\n## {title}\n" in text
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert any(line.startswith("| 5 | ") for line in table) and any("| 1,000 | " in line for line in table)
+    has_plots = importlib.util.find_spec("matplotlib") is not None
+    assert (tmp_path / "new/plots/depth.svg").exists() is has_plots is ("](plots/depth.svg)" in text)
+
+
 def test_what_is_missing(tmp_path: Path) -> None:
     done = run("echo.py", CC="/nonexistent/compiler")
     assert done.returncode == 1 and done.stderr.endswith("install a C compiler.\n")
@@ -82,5 +98,7 @@ def test_what_is_missing(tmp_path: Path) -> None:
     for script in ("echo.py", "wsgi.py"):
         done = run(script, "--only", "nonsense")
         assert done.returncode == 2 and "no server 'nonsense'" in done.stderr
+    done = run("results.py", "--only", "nonsense")
+    assert done.returncode == 2 and "no part 'nonsense'" in done.stderr
     done = run("tasks.py", "--only", "nonsense")
     assert done.returncode == 2 and "nothing is called 'nonsense'" in done.stderr
