@@ -1,4 +1,5 @@
-"""What the tests of servers share: clients in processes of their own, and a count of what is left behind."""
+"""What the tests of servers share: clients in processes of their own, what nobody caught, and a count of what
+is left behind."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kinds_of_servers import descriptors, greenlets
 
 import greenswitch
 from greenswitch.hub import Hub
@@ -21,9 +23,9 @@ PEER = Path(__file__).with_name("peer.py")
 class Peer:
     """A running client; see `peer`."""
 
-    def __init__(self, mode: str, port: int, number: int) -> None:
+    def __init__(self, mode: str, port: int, number: int, language: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(PEER), mode, str(port), str(number)],
+            [sys.executable, str(PEER), mode, str(port), str(number), language],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -56,12 +58,12 @@ class Peer:
 
 
 @pytest.fixture
-def peer() -> Iterator[Callable[[str, int, int], Peer]]:
-    """Start clients: `peer(mode, port, number)`; the modes are functions of peer.py."""
+def peer() -> Iterator[Callable[..., Peer]]:
+    """Start clients: `peer(mode, port, number, language="plain")`; the modes are functions of peer.py."""
     started: list[Peer] = []
 
-    def start(mode: str, port: int, number: int) -> Peer:
-        started.append(Peer(mode, port, number))
+    def start(mode: str, port: int, number: int, language: str = "plain") -> Peer:
+        started.append(Peer(mode, port, number, language))
         return started[-1]
 
     yield start
@@ -71,12 +73,14 @@ def peer() -> Iterator[Callable[[str, int, int], Peer]]:
         one.process.communicate()
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def greenlets() -> int:
-    return sum(isinstance(one, greenswitch.greenlet) and not isinstance(one, Hub) for one in gc.get_objects())
+@pytest.fixture
+def failures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
+    """What nobody caught. Their tracebacks keep sockets and greenlets: clear it where `nothing_left` is asked
+    for after it."""
+    seen: list[BaseException] = []
+    monkeypatch.setattr(Hub, "print_exception", lambda hub, context, t, v, tb: seen.append(v))
+    yield seen
+    seen.clear()
 
 
 @pytest.fixture

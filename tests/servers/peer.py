@@ -1,4 +1,4 @@
-"""Clients of every kind, as a process of plain blocking sockets: `peer.py MODE PORT NUMBER`.
+"""Clients of every kind, as a process of plain blocking sockets: `peer.py MODE PORT NUMBER LANGUAGE`.
 
 What belongs here: what a client does to a server. What never does: judging it, beyond an exit status that is
 not 0 when an answer was wrong; and greenswitch.
@@ -28,11 +28,46 @@ def connect(port: int) -> socket.socket:
     return sock
 
 
-def receive(sock: socket.socket, length: int) -> bytes:
+class Plain:
+    """Spoken by a server that says what it is told."""
+
+    @staticmethod
+    def question(text: bytes) -> bytes:
+        return text
+
+    @staticmethod
+    def answers(data: bytes, text: bytes) -> bool:
+        """Is `data` all of the answer? It must be the beginning."""
+        assert text.startswith(data), data
+        return data == text
+
+
+class Http:
+    """Spoken by a server that answers with the path that it is asked for."""
+
+    @staticmethod
+    def question(text: bytes) -> bytes:
+        return b"GET /%b HTTP/1.1\r\nHost: here\r\n\r\n" % text
+
+    @staticmethod
+    def answers(data: bytes, text: bytes) -> bool:
+        head, _, body = data.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 "[: len(head)]), data
+        assert (b"/" + text).startswith(body), data
+        return body == b"/" + text
+
+
+LANGUAGES = {"plain": Plain, "http": Http}
+language: type[Plain] | type[Http] = Plain
+
+
+def expect(sock: socket.socket, text: bytes) -> None:
+    """Read the answer, and nothing after it."""
     data = b""
-    while len(data) < length and (more := sock.recv(length - len(data))):
+    while not language.answers(data, text):
+        more = sock.recv(65536)
+        assert more, (data, text)
         data += more
-    return data
 
 
 def say(word: str) -> None:
@@ -45,9 +80,9 @@ def echo(port: int, number: int) -> None:
         socks = [open_ones.enter_context(connect(port)) for _ in range(number)]
         for turn in (b"first", b"again"):
             for index, sock in enumerate(socks):
-                sock.sendall(turn + b"%d" % index)
+                sock.sendall(language.question(turn + b"%d" % index))
             for index, sock in enumerate(socks):
-                assert receive(sock, len(turn + b"%d" % index)) == turn + b"%d" % index
+                expect(sock, turn + b"%d" % index)
         say("ready")
         sys.stdin.readline()
 
@@ -81,66 +116,99 @@ def half(port: int, number: int) -> None:
     """Send, close that half, and read the answer to its end."""
     for index in range(number):
         with connect(port) as sock:
-            sock.sendall(b"half%d" % index)
+            sock.sendall(language.question(b"half%d" % index))
             sock.shutdown(socket.SHUT_WR)
-            assert receive(sock, 100) == b"half%d" % index
+            expect(sock, b"half%d" % index)
+            assert sock.recv(100) == b""
 
 
 def trickle(port: int, number: int) -> None:
     """Many that send a byte at a time, all at once, for a while."""
     with ExitStack() as open_ones:
         socks = [open_ones.enter_context(connect(port)) for _ in range(number)]
-        for byte in b"slow":
+        for byte in language.question(b"slow"):
             for sock in socks:
                 sock.sendall(bytes([byte]))
-            time.sleep(0.05)
+            time.sleep(0.02)
         for sock in socks:
-            assert receive(sock, 4) == b"slow"
+            expect(sock, b"slow")
 
 
 def traffic(port: int, number: int) -> None:
-    """Keep `number` connections busy until the server ends them or input ends. Says how many it had, and
-    where an answer was wrong."""
+    """Keep `number` connections busy until the server has ended them or input ends. Says how many answers it
+    had, and how many connections the server ended; fails where an answer was wrong."""
+    run_traffic(port, number, anew=False)
+
+
+def restless(port: int, number: int) -> None:
+    """The same until input ends, with a new connection for each that the server ends."""
+    run_traffic(port, number, anew=True)
+
+
+def run_traffic(port: int, number: int, anew: bool) -> None:
     chosen = selectors.DefaultSelector()
-    socks = [connect(port) for _ in range(number)]
-    for sock in socks:
-        chosen.register(sock, selectors.EVENT_READ)
     chosen.register(sys.stdin, selectors.EVENT_READ)
-    say("ready")
-    count = 0
-    alive = set()
-    for sock in socks:
+    texts: dict[socket.socket, bytes] = {}
+    heard: dict[socket.socket, bytes] = {}
+    count = made = ended = 0
+
+    def begin() -> None:
+        nonlocal made
+        sock = connect(port)
+        made += 1
+        # No two say the same: what is told to the wrong one is noticed.
+        texts[sock], heard[sock] = b"traffic%d" % made, b""
+        chosen.register(sock, selectors.EVENT_READ)
+        ask(sock)
+
+    def ask(sock: socket.socket) -> None:
         try:
-            sock.sendall(b"traffic")
-            alive.add(sock)
+            sock.sendall(language.question(texts[sock]))
         except OSError:
+            # The end is to be read.
             pass
-    while alive:
+
+    def end(sock: socket.socket) -> None:
+        chosen.unregister(sock)
+        sock.close()
+        del texts[sock], heard[sock]
+
+    for _ in range(number):
+        begin()
+    say("ready")
+    while texts:
         for key, _ in chosen.select(30):
             if key.fileobj is sys.stdin:
-                alive.clear()
+                for sock in list(texts):
+                    end(sock)
                 break
             sock = key.fileobj  # type: ignore[assignment]
             try:
-                data = sock.recv(100)
-                if data:
-                    assert data in b"traffictraffic"
-                    count += 1
-                    sock.sendall(data)
-                    continue
+                data = sock.recv(65536)
             except OSError:
-                pass
-            chosen.unregister(sock)
-            alive.discard(sock)
-    for sock in socks:
-        sock.close()
-    say(f"answers {count}")
+                data = b""
+            if not data:
+                ended += 1
+                end(sock)
+                if anew:
+                    begin()
+                continue
+            heard[sock] += data
+            if heard[sock].startswith(b"HTTP/1.1 500 "):
+                # A signal struck in the middle of this one; the end follows.
+                continue
+            if language.answers(heard[sock], texts[sock]):
+                count += 1
+                heard[sock] = b""
+                ask(sock)
+    say(f"answers {count} ended {ended}")
 
 
-MODES = {mode.__name__: mode for mode in (echo, idle, silent, reset, half, trickle, traffic)}
+MODES = {mode.__name__: mode for mode in (echo, idle, silent, reset, half, trickle, traffic, restless)}
 
 if __name__ == "__main__":
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    language = LANGUAGES[sys.argv[4]]
     MODES[sys.argv[1]](int(sys.argv[2]), int(sys.argv[3]))
     os._exit(0)

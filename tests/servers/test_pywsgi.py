@@ -22,7 +22,6 @@ from typing import Any
 import pytest
 
 from greenswitch import Timeout, getcurrent, sleep, socket, spawn
-from greenswitch.hub import Hub
 
 httptools = pytest.importorskip("httptools", reason="httptools, of the extra `wsgi`, is not installed")
 
@@ -54,15 +53,6 @@ def mirror(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[
     body = environ["wsgi.input"].read()
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"<" + body + b">"]
-
-
-@pytest.fixture
-def failures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
-    """What nobody caught."""
-    seen: list[BaseException] = []
-    monkeypatch.setattr(Hub, "print_exception", lambda hub, context, t, v, tb: seen.append(v))
-    yield seen
-    seen.clear()
 
 
 class Talk:
@@ -924,36 +914,6 @@ def test_an_application_may_take_its_time(serve: Serve, talk: Begin) -> None:
     one = talk(serve(app, io_timeout=0.1, idle_timeout=0.1, header_timeout=0.1))
     one.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab")
     assert one.answer()[2] == b"onetwo"
-
-
-def test_thousands_that_say_nothing(
-    many_descriptors: int, peer: Callable[..., Any], serve: Serve, talk: Begin
-) -> None:
-    """They are served as well as they let themselves, and then sent away."""
-    number = min(3000, many_descriptors - 200)
-    server = serve(idle_timeout=3.0, spawn=10_000)
-    crowd = peer("silent", server.server_port, number)
-    while len(server._handlers) < number // 2:
-        sleep(0.01)
-    one = talk(server)
-    one.send(LAST)
-    assert one.answer()[0] == 200
-    crowd.end()
-
-
-@pytest.mark.parametrize("mode", ["reset", "idle"])
-def test_peers(
-    mode: str, peer: Callable[..., Any], serve: Serve, talk: Begin, failures: list[BaseException]
-) -> None:
-    server = serve()
-    crowd = peer(mode, server.server_port, 100)
-    if mode == "idle":
-        crowd.ready()
-    crowd.end()
-    one = talk(server)
-    one.send(LAST)
-    assert one.answer()[0] == 200
-    assert failures == []
 
 
 # Ending

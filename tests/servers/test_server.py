@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import signal
 import socket as plain
 import subprocess
 import sys
@@ -25,7 +24,6 @@ from greenswitch import GreenletExit, Timeout, get_hub, getcurrent, sleep, socke
 from greenswitch.baseserver import BaseServer, parse_address
 from greenswitch.event import Event
 from greenswitch.exceptions import BlockingSwitchOutError
-from greenswitch.hub import Hub
 from greenswitch.pool import Pool
 from greenswitch.server import DatagramServer, StreamServer
 
@@ -46,14 +44,6 @@ def ask(port: int | None, data: bytes = b"hello") -> bytes:
         while more := sock.recv(65536):
             answer += more
         return answer
-
-
-@pytest.fixture
-def failures(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
-    """What nobody caught."""
-    seen: list[BaseException] = []
-    monkeypatch.setattr(Hub, "print_exception", lambda hub, context, t, v, tb: seen.append(v))
-    return seen
 
 
 # Where it listens
@@ -300,65 +290,6 @@ def test_one_that_is_gone_before_it_is_accepted(failures: list[BaseException], n
     assert failures == []
 
 
-def test_out_of_descriptors(failures: list[BaseException], nothing_left: None) -> None:
-    """It goes on serving those it has, does not spin, and takes the others when there is room."""
-    with StreamServer(LOCAL, echo) as server:
-        server.min_delay = 0.02
-        server.start()
-        port = server.server_port or 0
-        first = socket.create_connection(("127.0.0.1", port))
-        first.sendall(b"a")
-        assert first.recv(1) == b"a"
-        waiting = [socket.socket() for _ in range(20)]
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        highest = max(int(name) for name in os.listdir("/proc/self/fd"))
-        taken = [os.dup(0) for _ in range(highest)]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(taken) + 1, hard))
-        try:
-            for sock in waiting:
-                sock.connect(("127.0.0.1", port))
-                sock.sendall(b"later")
-            while not failures:
-                sleep(0.01)
-            for _ in range(50):
-                first.sendall(b"still")
-                assert first.recv(100) == b"still"
-            sleep(0.3)
-            tries = len(failures)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            for fd in taken:
-                os.close(fd)
-        for sock in waiting:
-            with Timeout(20):
-                assert sock.recv(100) == b"later"
-            sock.close()
-        first.close()
-    assert {one.errno for one in failures if isinstance(one, OSError)} == {errno.EMFILE}
-    assert 1 <= tries < 20
-    failures.clear()
-
-
-@pytest.mark.parametrize("mode", ["reset", "half", "trickle", "echo"])
-@pytest.mark.parametrize("kind", ["default", "raw", "pool"])
-def test_peers(
-    mode: str, kind: str, peer: Callable[..., Any], failures: list[BaseException], nothing_left: None
-) -> None:
-    """Peers that reset, close one half, send a byte at a time: each is served, and nothing is left of any."""
-    with StreamServer(LOCAL, echo, spawn=kinds_of_spawn()[kind]) as server:
-        if kind == "pool":
-            server.set_spawn(200)
-            server.init_socket()
-        server.start()
-        one = peer(mode, server.server_port, 100)
-        if mode == "echo":
-            one.ready()
-        one.end()
-        assert ask(server.server_port) == b"hello"
-    assert all(isinstance(one, ConnectionError) for one in failures)
-    failures.clear()
-
-
 # Starting and stopping
 
 
@@ -463,50 +394,6 @@ def test_stop_in_the_middle_of_traffic(kind: str, peer: Callable[..., Any], noth
     assert one.end().startswith("answers ")
 
 
-PROGRAM = """
-import sys
-from greenswitch import signal_handler
-from greenswitch.server import StreamServer
-def echo(sock, address):
-    while data := sock.recv(1000):
-        sock.sendall(data)
-server = StreamServer(("127.0.0.1", 0), echo, spawn=1000)
-server.start()
-import os, signal
-if sys.argv[1] == "SIGTERM":
-    signal_handler(signal.SIGTERM, server.stop, 0.2)
-print(server.server_port, flush=True)
-try:
-    server.serve_forever(stop_timeout=0.2)
-except KeyboardInterrupt:
-    print("interrupted")
-print("descriptors", sorted(os.listdir("/proc/self/fd")) , len(server.pool), server.closed)
-"""
-
-
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_signals_under_load(name: str, peer: Callable[..., Any]) -> None:
-    """The server ends, its handlers with it, and the program goes on to its end."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        port = int(process.stdout.readline())
-        one = peer("traffic", port, 200)
-        one.ready()
-        time.sleep(0.3)
-        process.send_signal(getattr(signal, name))
-        said, errors = process.communicate(timeout=60)
-        assert one.end().startswith("answers ")
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == 0, errors
-    assert errors == ""
-    assert said.endswith(" 0 True\n") and ("interrupted" in said) is (name == "SIGINT")
-
-
 # Several processes
 
 
@@ -594,18 +481,6 @@ def test_ten_thousand_connections(
         assert len(os.listdir("/proc/self/fd")) > number
         one.end(120)
         assert ask(server.server_port) == b"hello"
-
-
-def test_thousands_that_connect_and_say_nothing(
-    many_descriptors: int, peer: Callable[..., Any], nothing_left: None
-) -> None:
-    number = min(5_000, many_descriptors - 200)
-    with StreamServer(LOCAL, echo) as server:
-        server.start()
-        one = peer("idle", server.server_port, number)
-        one.ready(120)
-        assert ask(server.server_port) == b"hello"
-        one.end(120)
 
 
 def resident() -> int:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from greenswitch import Timeout, sleep, socket, spawn, ssl
-from greenswitch.hub import Hub
 from greenswitch.pywsgi import WSGIServer
 from greenswitch.server import StreamServer
 
@@ -41,15 +39,6 @@ class Files:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture
-def failures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
-    """What nobody caught."""
-    seen: list[BaseException] = []
-    monkeypatch.setattr(Hub, "print_exception", lambda hub, context, t, v, tb: seen.append(v))
-    yield seen
-    seen.clear()
 
 
 def echo(sock: Any, address: Any) -> None:
