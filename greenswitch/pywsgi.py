@@ -9,6 +9,7 @@ It needs httptools: `pip install 'greenswitch[wsgi]'`.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import traceback
@@ -256,6 +257,7 @@ class WSGIHandler:
         self.socket = sock
         self.client_address = address
         self.server = server
+        self._process = os.getpid()
         self.rfile = Incoming(self._recv if rfile is None else getattr(rfile, "read1", rfile.read))
         self._head = Head()
 
@@ -280,7 +282,8 @@ class WSGIHandler:
                     self.time_finish = time()
                 self.log_request()
                 break
-            if not self._ended and (lingers or self._unread()):
+            # In the child of a fork the connection goes on to be the parent's.
+            if not self._ended and self._process == os.getpid() and (lingers or self._unread()):
                 self._linger()
         except OSError as error:
             if error.errno not in (*self.ignored_socket_errors, ETIMEDOUT):
