@@ -3,7 +3,8 @@
 What belongs here: the words of patching, and which of them belong together. What never does: how a name is
 replaced (`api`), which names (`table`), what threads need besides (`threads`).
 
-Patch first, before other imports: a module that has said `from socket import socket` keeps what it got.
+Patch first, before other imports: a module that has said `from socket import socket` keeps what it got. Where
+that is noticed there is a warning, which says what to import later.
 
 Whoever subscribes to `greenswitch.events` is told of all of it, and so are plugins (`api`).
 """
@@ -32,6 +33,7 @@ from .api import (
     tell,
     warn,
 )
+from .late import taken
 from .table import NOTHING_TO_PATCH, OPTIONS, TABLE, Row
 from .threads import adopt_threads, other_threads, replace_lock_of_logging, replace_locks_of_modules
 
@@ -63,6 +65,9 @@ __all__ = [
 
 _patched_with: dict[str, bool] = {}
 """What the calls of `patch_all` were told, all together."""
+
+_ONLY_ASKED_FOR = frozenset({"SSLSocket", "SocketType"})
+"""Classes by whose names nobody makes sockets; whether something is one of these holds for ours too."""
 
 
 class _Patched(NamedTuple):
@@ -119,6 +124,29 @@ def _tell_all(patched: list[_Patched]) -> bool:
     for target, source in patched:
         tell(events.GeventDidPatchModuleEvent(target.__name__, source, target))
     return bool(patched)
+
+
+def _patch_or_warn(rows: list[Row], aggressive: bool = True) -> bool:
+    """Replace the names of `rows`, by which programs wait for others; and warn of those who have taken what
+    was there before, because they go on to use it. Was anything patched?"""
+    before = {row.target: set(saved.get(row.target, ())) for row in rows}
+    patched = _replace(rows, aggressive)
+    replaced = {
+        name: saved[target][name]
+        for target, names in before.items()
+        for name in saved.get(target, {}).keys() - names
+        if "." not in name
+    }
+    late = taken(
+        (value for name, value in replaced.items() if name not in _ONLY_ASKED_FOR),
+        (value for name, value in replaced.items() if isinstance(value, type) and name != "SocketType"),
+    )
+    if late:
+        warn(
+            f"patched too late for {', '.join(late)}: taken from the standard library before, and whoever"
+            " waits with it stops all greenlets. Import what it is needed for after patching"
+        )
+    return _tell_all(patched)
 
 
 def _patch(option: str, aggressive: bool = True) -> bool:
@@ -187,18 +215,18 @@ def patch_socket(dns: bool = True, aggressive: bool = True) -> bool:
 
     TLS is not among it: unless `ssl` is patched too it goes on to work and blocks the thread.
     """
-    return _tell_all(_replace(_rows("socket") + (_rows("dns") if dns else []), aggressive))
+    return _patch_or_warn(_rows("socket") + (_rows("dns") if dns else []), aggressive)
 
 
 def patch_dns() -> bool:
     """Replace the functions of `socket` that look names up."""
-    return _patch("dns")
+    return _patch_or_warn(_rows("dns"))
 
 
 def patch_ssl() -> bool:
     """Replace the class `ssl.SSLSocket`, which contexts make, those as well that were made before, and
     `ssl.get_server_certificate`."""
-    return _patch("ssl")
+    return _patch_or_warn(_rows("ssl"))
 
 
 def patch_time() -> bool:

@@ -216,6 +216,58 @@ def test_other_words_the_second_time_are_warned_of(run_python: RunPython) -> Non
     assert printed == "[('MonkeyPatchWarning', True, '<string>')]\n"
 
 
+@pytest.mark.parametrize("call", ["patch_all()", "patch_socket()"])
+def test_what_was_taken_before_is_warned_of(run_python: RunPython, tmp_path: Path, call: str) -> None:
+    """I3: names that modules have for themselves, and classes that are derived; not what only has the module,
+    or such names as are no functions that wait. Told once, of what is to be moved."""
+    (tmp_path / "early.py").write_text(
+        "import socket, ssl\n"
+        "from socket import AF_INET, socket as make, timeout\n"
+        "from ssl import SSLSocket, SSLContext\n"
+        "class Wrapped(socket.socket): pass\n"
+        "class Secure(SSLSocket): pass\n"
+    )
+    printed = result_of(
+        run_python,
+        f"""
+        import sys, warnings
+        sys.path.insert(0, {str(tmp_path)!r})
+        import early
+        from socket import create_connection, getaddrinfo
+        from greenswitch import monkey
+        from greenswitch.socket import socket as green
+        class Green(green): pass
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            monkey.{call}
+            monkey.{call}
+        for one in caught:
+            print(one.category.__name__, one.filename, str(one.message))
+        """,
+    )
+    begin = "MonkeyPatchWarning <string> patched too late for "
+    early = "__main__.create_connection, __main__.getaddrinfo, early.Wrapped, early.make"
+    expected = [begin + early, begin + "early.Secure"] if "all" in call else [begin + early]
+    assert [line.partition(":")[0] for line in printed.splitlines()] == expected
+
+
+def test_what_other_libraries_take_before_is_harmless(run_python: RunPython) -> None:
+    """I3: libraries that ask for the names when they need them may be imported first."""
+    result_of(
+        run_python,
+        """
+        import http.client, smtplib, ssl, urllib.request, xmlrpc.client
+        for name in ("requests", "urllib3", "redis", "pg8000.dbapi", "httpx", "sqlalchemy"):
+            try:
+                __import__(name)
+            except ImportError:
+                pass
+        from greenswitch import monkey
+        monkey.patch_all()
+        """,
+    )
+
+
 def test_patch_module(run_python: RunPython) -> None:
     """I3: other packages replace names of theirs by the same means."""
     result_of(
