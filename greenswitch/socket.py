@@ -111,6 +111,9 @@ _MSG_AT_ONCE = int(getattr(_stdlib, "MSG_DONTWAIT", 0)) | int(getattr(_stdlib, "
 _MSG_BESIDE = int(_stdlib.MSG_OOB) | int(getattr(_stdlib, "MSG_ERRQUEUE", 0))
 """Reads that do not take from the ordinary queue: "would block" says nothing about it."""
 
+_AS_SET: Any = object()
+"""A timeout that is not given: the socket's own counts."""
+
 _ANY_REAL = sys.version_info >= (3, 15)
 """Whether timeouts may be fractions and decimal numbers too."""
 
@@ -467,7 +470,10 @@ class socket(_Base):
 
     # Writing
 
-    def send(self, data: ReadableBuffer, flags: int = 0, /) -> int:
+    def send(self, data: ReadableBuffer, flags: int = 0, timeout: Any = _AS_SET) -> int:
+        """`timeout`, in seconds or None, counts in place of the socket's own, if it is given."""
+        if timeout is not _AS_SET:
+            return self._send_within(timeout, data, flags)
         deadline = None
         if not self._descriptor.writable:
             deadline = self._await_writable(None)
@@ -479,7 +485,21 @@ class socket(_Base):
                     raise
             deadline = self._await_writable(deadline)
 
-    def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
+    def _send_within(self, timeout: float | None, data: ReadableBuffer, flags: int) -> int:
+        left, deadline = timeout, None if timeout is None else monotonic() + timeout
+        while True:
+            try:
+                return _send(self, data, flags)
+            except BlockingIOError:
+                if timeout == 0.0 or (flags & _MSG_AT_ONCE and timeout is None):
+                    raise
+            if deadline is not None:
+                left = deadline - monotonic()
+                if left <= 0.0:
+                    raise TimeoutError("timed out")
+            self._await_as_stranger(WRITE, left)
+
+    def sendall(self, data: ReadableBuffer, flags: int = 0) -> None:
         sent = 0
         if self._descriptor.writable:
             try:

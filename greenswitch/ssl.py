@@ -26,7 +26,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .exceptions import ConcurrentObjectUseError
-from .socket import _settimeout, create_connection, socket
+from .socket import _AS_SET, _settimeout, create_connection, socket
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -166,9 +166,11 @@ class SSLSocket(_Made, _Socket, socket):  # type: ignore[misc]
         call: Callable[[], int] = partial(sslobj.write, data)
         return self._perform_write(call)
 
-    def send(self, data: ReadableBuffer, flags: int = 0) -> int:
+    def send(self, data: ReadableBuffer, flags: int = 0, timeout: Any = _AS_SET) -> int:
+        """As long as the connection speaks TLS its own timeout counts, whatever `timeout` says; so it is in
+        gevent."""
         if self._sslobj is None:
-            return socket.send(self, data, flags)
+            return socket.send(self, data, flags, timeout)
         self._refuse(flags, "send")
         return self.write(data)
 

@@ -946,6 +946,40 @@ def test_timeouts(tcp: tuple[socket.socket, socket.socket], wait: Callable[[sock
             wait(one)
 
 
+def test_a_timeout_for_one_send(unix: tuple[socket.socket, socket.socket]) -> None:
+    """D3: gevent's `send` takes one, which counts in place of the socket's; None is for ever."""
+    one, other = unix
+    assert one.send(b"x", 0, 5) == one.send(data=b"x", flags=0, timeout=None) == 1
+    one.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        while True:
+            one.send(b"x" * 65536)
+    one.settimeout(60)
+    with pytest.raises(BlockingIOError):
+        one.send(b"x", timeout=0)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match="^timed out$"):
+        one.send(b"x", timeout=0.05)
+    assert 0.045 < time.monotonic() - began < 30
+    one.settimeout(0)
+    for timeout in (None, 30):
+        sending = spawn(one.send, b"x" * 65536, timeout=timeout)
+        sleep(0.01)
+        assert not sending.ready()
+        while not sending.ready():
+            other.recv(1 << 20)
+            sleep(0)
+        assert sending.get() > 0
+        with pytest.raises(BlockingIOError):
+            while True:
+                one.send(b"x" * 65536)
+    closed = spawn(one.send, b"x", timeout=30)
+    sleep(0.01)
+    one.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        closed.get()
+
+
 def test_accept_timeout() -> None:
     with socket.create_server((HOST, 0)) as listener:
         listener.settimeout(0.02)
