@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -248,6 +249,47 @@ def test_the_end_of_the_peer_is_a_hangup(
     turn(loop)
     # To select the end of a stream is something to read, no more.
     assert descriptor.hangup == (name != "select") and descriptor.readable
+
+
+@pytest.mark.parametrize("end", ["shutdown", "close", "reset"])
+def test_an_end_that_nobody_waits_for_is_told_once(loop: Loop, end: str) -> None:
+    """L2: poll tells of hang-ups and errors whether it is asked for them or not, and as long as they hold:
+    nobody spins for it, neither with the descriptor of a socket nor after a wait for another direction."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = [socket.create_connection(listener.getsockname()) for _ in range(2)]
+        theirs = [listener.accept()[0] for _ in range(2)]
+    try:
+        for one in ours:
+            one.setblocking(False)
+        descriptor = loop.register(ours[0].fileno())
+        borrowed = loop.borrow(ours[1].fileno(), URGENT, lambda flags: None)
+        turn(loop)
+        for one in theirs:
+            if end == "shutdown":
+                one.shutdown(socket.SHUT_RDWR)
+            elif end == "reset":
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                one.close()
+            else:
+                one.close()
+        turn(loop)
+        loop.release(borrowed)
+        asked = count_polls(loop)
+        for _ in range(3):
+            turn(loop)
+            # What is told is proved wrong, as far as that is possible, and asked for again.
+            for proof in (lambda: ours[0].recv(1), lambda: ours[0].send(b"x")):
+                try:
+                    proof()
+                except BlockingIOError:
+                    descriptor.readable = descriptor.writable = False
+                except OSError:
+                    pass
+        assert len(asked) < 15
+        assert descriptor.readable
+    finally:
+        for one in (*ours, *theirs):
+            one.close()
 
 
 def test_urgent_data_is_told(loop: Loop, name: str) -> None:
