@@ -12,6 +12,8 @@ FILES = {
     "test__GreenletExit": 1,
     "test__api": 8,
     "test__api_timeout": 5,
+    "test__ares_host_result": 5,
+    "test__ares_timeout": 1,
     "test__backdoor": 12,
     "test__contextvars": 18,
     "test__core": 21,
@@ -31,6 +33,7 @@ FILES = {
     "test__greenio": 2,
     "test__greenlet": 107,
     "test__greenletset": 9,
+    "test__greenness": 1,
     "test__hub": 18,
     "test__hub_join": 3,
     "test__hub_join_timeout": 12,
@@ -64,6 +67,7 @@ FILES = {
     "test__monkey_module_run": 7,
     "test__monkey_queue": 14,
     "test__monkey_select": 4,
+    "test__monkey_selectors": 8,
     "test__monkey_sigchld_2": 1,
     "test__monkey_sigchld_3": 1,
     "test__nondefaultloop": 1,
@@ -73,6 +77,7 @@ FILES = {
     "test__pywsgi": 120,
     "test__queue": 100,
     "test__real_greenlet": 1,
+    "test__refcount": 2,
     "test__refcount_core": 1,
     "test__select": 16,
     "test__selectors": 5,
@@ -97,6 +102,7 @@ FILES = {
     "test__subprocess_poll": 1,
     "test__systemerror": 10,
     "test__thread": 1,
+    "test__threading": 4,
     "test__threading_2": 89,
     "test__threading_before_monkey": 1,
     "test__threading_fork_from_dummy": 1,
@@ -114,40 +120,40 @@ FILES = {
 }
 """How many tests each file has, on every CPython version, without those that are not run."""
 
-_NOT_IN_MEMORY = """
-    test__ares_host_result test__ares_timeout test__getaddrinfo_import test__greenness test__refcount
-"""
 _EXAMPLES = """
     test__example_echoserver test__example_portforwarder test__example_udp_client test__example_udp_server
     test__example_webproxy test__example_wsgiserver test__example_wsgiserver_ssl
 """
-_PATCHED = """
-    test__monkey_selectors test__monkey_ssl_warning test__monkey_ssl_warning2 test__monkey_ssl_warning3
-"""
+_ITS_OWN_WAY = "is prepared by its own way of being run: fails on gevent too"
+
+BY_HAND = {
+    **dict.fromkeys(_EXAMPLES.split(), "runs an example of gevent's source distribution"),
+    "test__examples": "runs the files of gevent's source distribution",
+    "test__getaddrinfo_import": "looks up names of the internet",
+    "test__monkey_multiple_imports": _ITS_OWN_WAY,
+    "test__monkey_sigchld": "a script that has no tests to count",
+    "test__monkey_sigchld_wakeup_fd": "a script that has no tests to count",
+    "test__monkey_ssl_warning": "needs a setuptools of before its version 82",
+    "test__monkey_ssl_warning2": _ITS_OWN_WAY,
+    "test__monkey_ssl_warning3": _ITS_OWN_WAY,
+    "test__resolver_dnspython": "about a resolver made of another package, which is not to be had here",
+}
+"""The files that say nothing without what a fresh machine may lack, and why: they are run by hand only."""
 
 LEFT_OUT = {
-    **dict.fromkeys(_NOT_IN_MEMORY.split(), "about descriptors, processes and servers"),
-    **dict.fromkeys(_PATCHED.split(), "about the standard library's modules when they are patched"),
-    "test___monkey_patching": "runs all of CPython's tests that gevent has changed, which are not installed",
-    "test__monkey_multiple_imports": "imports what lies beside it by its name alone",
-    "test__threading": "asks a private function of gevent's before anything else",
     "test___config": "about the classes that gevent's settings are made of",
     "test___ident": "about a class that gevent keeps its greenlets' numbers in",
     "test___monitor": "about the inside of gevent's monitor, with its clock and its threads replaced",
+    "test___monkey_patching": "runs all of CPython's tests that gevent has changed, which are not installed",
     "test__all__": "walks through the files of gevent's package",
     "test__close_backend_fd": "closes the descriptors of libev's backends",
     "test__compat": "about gevent's private module for differences between Python versions",
     "test__doctests": "walks through the files of gevent's package",
     "test__environ": "asks that GEVENT_BACKEND chooses libev's backend",
-    **dict.fromkeys(_EXAMPLES.split(), "runs an example of gevent's source distribution"),
-    "test__examples": "runs the files of gevent's source distribution",
     "test__execmodules": "walks through the files of gevent's package",
-    "test__resolver_dnspython": "about a resolver made of another package",
-    **dict.fromkeys(
-        ("test__monkey_sigchld", "test__monkey_sigchld_wakeup_fd"), "a script that has no tests to count"
-    ),
     "test__memleak": "about gevent's own measuring of leaks",
 }
+"""The files that are about gevent's inside, and are not run."""
 
 _CYTHON = "asks whether gevent's module is a compiled one"
 _PRIVATE = "takes hold of private names of gevent's"
@@ -329,6 +335,12 @@ FAILED = (
         _NO_HUB,
     ),
     Row(
+        "test__monkey_selectors",
+        "TestSelectors.test_selectors_select_is_patched",
+        "looks for a mark that gevent puts on functions",
+    ),
+    Row("test__refcount", "Test.test_clean_exit Test.test_timeout_exit", _PRIVATE),
+    Row(
         "test__select",
         "TestPossibleCrashes.test_closing_object_while_polling",
         "wants that poll() does not ask before it waits; here an unconnected socket is told to be one",
@@ -455,7 +467,22 @@ HANGING = (
 )
 """Tests that are not run."""
 
+LACKING = (
+    Row(
+        "test__ares_host_result",
+        "TestPickle.test0 TestPickle.test1 TestPickle.test2 TestPickle.test3 TestPickle.test4",
+        "about gevent's resolver on the library c-ares",
+    ),
+    Row("test__ares_timeout", "TestTimeout.test", "about gevent's resolver on the library c-ares"),
+)
+"""Tests that are skipped for want of what they are about, and not on gevent."""
+
 SKIPPED = (
+    Row(
+        "test__monkey_selectors",
+        "TestSelectors.test_selector_DevpollSelector TestSelectors.test_selector_KqueueSelector",
+        "for other systems",
+    ),
     Row(
         "test__core",
         "TestLibevCffi.test_EVENTS TestLibevCffi.test_events_conversion TestLibevCffi.test_flags_conversion"

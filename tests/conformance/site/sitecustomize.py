@@ -1,12 +1,13 @@
 """Executed by every interpreter that starts with this folder on its PYTHONPATH: makes greenswitch stand in.
 
-What belongs here: taking the names, so that the processes which a peer's tests start test greenswitch as
+What belongs here: taking the peer's names, so that the processes which its tests start test greenswitch as
 well; finding the private modules that only gevent's tests need (`stand_ins`). What never does: anything else,
 since it runs before every program.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -28,7 +29,7 @@ class StandIns:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname == "gevent.testing":
+        if fullname in ("gevent.testing", "gevent.tests"):
             import_module("gevent._additions")
         home = next((home for prefix, home in HOMES.items() if fullname.startswith(prefix)), None)
         if home is None:
@@ -36,5 +37,7 @@ class StandIns:
         return PathFinder.find_spec(fullname, path if fullname.startswith("gevent._ffi.") else [str(home)])
 
 
-compat.install("greenlet", "gevent")
-sys.meta_path.insert(0, StandIns())
+aliases = os.environ["CONFORMANCE_ALIASES"].split(",")
+compat.install(*aliases)
+if "gevent" in aliases:
+    sys.meta_path.insert(0, StandIns())
