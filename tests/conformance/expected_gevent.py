@@ -136,9 +136,9 @@ BY_HAND = {
     "test__monkey_ssl_warning": "needs a setuptools of before its version 82",
     "test__monkey_ssl_warning2": _ITS_OWN_WAY,
     "test__monkey_ssl_warning3": _ITS_OWN_WAY,
-    "test__resolver_dnspython": "about a resolver made of another package, which is not to be had here",
+    "test__resolver_dnspython": "about a resolver on another package, dnspython, that greenswitch has not",
 }
-"""The files that say nothing without what a fresh machine may lack, and why: they are run by hand only."""
+"""The files that want what a fresh machine may lack, or say nothing: they are run by hand only."""
 
 LEFT_OUT = {
     "test___config": "about the classes that gevent's settings are made of",
