@@ -43,7 +43,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "_http aio baseserver server pywsgi backdoor",
         "monkey",
         "__init__",
-        "compat",
+        "compat integrations",
         "__main__ bench",
     )
 )
@@ -284,7 +284,9 @@ def test_every_name_in_all_exists() -> None:
 
     names = ["greenswitch"]
     names += [found.name for found in pkgutil.walk_packages(greenswitch.__path__, "greenswitch.")]
-    checked = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+    # Those of integrations need other projects, and may patch the process that they are imported into.
+    left_out = ("__main__", "integrations.celery", "integrations.gunicorn")
+    checked = [importlib.import_module(name) for name in names if not name.endswith(left_out)]
     assert {module.__name__: missing for module in checked if (missing := missing_names(module))} == {}
     assert sum(hasattr(module, "__all__") for module in checked) > 5
 

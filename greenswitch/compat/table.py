@@ -44,7 +44,9 @@ ALIASES: Mapping[str, Alias] = {
             modules={"gevent.greenlet": "greenswitch.greenlets"},
             borrowed=("gevent.tests", "gevent.testing"),
             package="greenswitch",
-            withheld=frozenset({"aio", "bench", "compat", "greenlets", "loop", "monkey.table"}),
+            withheld=frozenset(
+                {"aio", "bench", "compat", "greenlets", "integrations", "loop", "monkey.table"}
+            ),
         ),
     )
 }

@@ -15,7 +15,6 @@ from greenswitch import monkey
 
 monkey.patch_all()
 
-import sys
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -38,7 +37,8 @@ from greenswitch.timeout import Timeout
 __all__ = ["TaskPool", "Timer"]
 
 ENVIRONMENT = "greenswitch"
-"""What Celery is told that it runs in. In the one that it calls default it would have an event loop of its own."""
+"""What Celery is told that it runs in. Where it finds nothing special it would have an event loop of its
+own."""
 
 _CLEANUP = 2.0
 """For how many seconds a pool that is ended at once waits for the tasks to clean up."""
@@ -46,8 +46,8 @@ _CLEANUP = 2.0
 compat._environment = ENVIRONMENT
 
 
-@register_drainer(ENVIRONMENT)  # type: ignore[untyped-decorator]  # Celery has no types
-class _Drainer(greenletDrainer):  # type: ignore[misc]
+@register_drainer(ENVIRONMENT)
+class _Drainer(greenletDrainer):  # type: ignore[misc]  # Celery has no types
     """Reads results for all greenlets that wait for some."""
 
     def spawn(self, func: Callable[[], object]) -> Greenlet:
@@ -73,7 +73,8 @@ class Timer(timer.Timer):  # type: ignore[misc]
         return entry
 
     def _call(self, entry: Any) -> None:
-        self._queue.pop(getcurrent(), None)
+        current: Any = getcurrent()
+        self._queue.pop(current, None)
         if not entry.canceled:
             self.apply_entry(entry)
 
@@ -217,7 +218,7 @@ class TaskPool(BasePool):  # type: ignore[misc]
         except (WorkerShutdown, WorkerTerminate):
             raise
         except BaseException as error:
-            if error is hard_limit:
+            if hard and error is hard_limit:
                 timed_out(False, hard)
             elif isinstance(error, GreenletExit):
                 if job.signum is not None:

@@ -3,12 +3,13 @@ patched.
 
     gunicorn -k greenswitch.integrations.gunicorn.Worker app:application
 
-What belongs here: how connections come to gunicorn's own code for HTTP, and how a worker ends. What never does:
-HTTP, which is gunicorn's, and accepting, which is `server`'s.
+What belongs here: how connections come to gunicorn's own code for HTTP, and how a worker ends. What never
+does: HTTP, which is gunicorn's, and accepting, which is `server`'s.
 
-Of gunicorn's settings, `worker_connections` is how many connections a worker serves at once; those beyond wait
-until it has a place, or for another worker. `keepalive` is also the time, in seconds, that a client has for
-the head of a request. `timeout` is for how long the application may keep a worker's greenlets from running.
+Of gunicorn's settings, `worker_connections` is how many connections a worker serves at once; those beyond
+wait until it has a place, or for another worker. `keepalive` is also the time, in seconds, that a client has
+for the head of a request. `timeout` is for how long the application may keep a worker's greenlets from
+running.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ class _Listener:
 class Worker(AsyncWorker):  # type: ignore[misc]  # gunicorn has no types
     """One process of gunicorn's."""
 
+    alive: bool
+    sockets: list[Any]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Here it is still the process of gunicorn itself, which is not to be patched.
         super().__init__(*args, **kwargs)
@@ -98,7 +102,8 @@ class Worker(AsyncWorker):  # type: ignore[misc]  # gunicorn has no types
             self._context = sock.ssl_context(self.cfg)
         servers = []
         for listener in self.sockets:
-            server = StreamServer(listener, partial(self.handle, _Listener(listener.getsockname())), spawn=pool)
+            serve = partial(self.handle, _Listener(listener.getsockname()))
+            server = StreamServer(listener, serve, spawn=pool)
             if self.cfg.workers > 1:
                 server.max_accept = 1
             server.start()
@@ -168,6 +173,6 @@ class Worker(AsyncWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._awaiting.discard(timeout)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        # Killed, when the time for a graceful end was over: whatever was sent by then, this is no answer's end.
+        # Killed, when the time for a graceful end was over: it gets no answer.
         if not isinstance(exc, GreenletExit):
             super().handle_error(req, client, addr, exc)
