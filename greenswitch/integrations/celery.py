@@ -16,9 +16,11 @@ from greenswitch import monkey
 monkey.patch_all()
 
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
+import celery.platforms
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import SoftTimeLimitExceeded, Terminated, WorkerLostError
 from celery.backends.asynchronous import greenletDrainer, register_drainer
@@ -57,6 +59,23 @@ class _Drainer(greenletDrainer):  # type: ignore[misc]  # Celery has no types
 
     def _event(self) -> Event:
         return Event()
+
+
+class _Signals(celery.platforms.Signals):  # type: ignore[misc]
+    """Has handlers of signals called in greenlets of their own: some of Celery's wait, and as the interpreter
+    calls them they might be in the hub, or in the task that they wait for."""
+
+    def __setitem__(self, name: str, handler: Any) -> None:
+        if callable(handler):
+            handler = partial(_aside, get_hub().loop, handler)
+        super().__setitem__(name, handler)
+
+
+def _aside(loop: Any, handler: Callable[..., object], signum: int, frame: Any) -> None:
+    loop.call_threadsafe(partial(Greenlet.spawn, handler, signum, None))
+
+
+celery.platforms.signals = _Signals()
 
 
 class Timer(timer.Timer):  # type: ignore[misc]
