@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +110,88 @@ def run_python(tmp_path: Path) -> RunPython:
         return Outcome(process.returncode, stdout, stderr)
 
     return run
+
+
+# Servers of other people
+
+
+def free_port() -> int:
+    """A port that nobody has; below those that clients are given."""
+    for port in range(20000 + os.getpid() % 10000, 32000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    pytest.fail("no port is free")
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Until the server listens."""
+    for _ in range(600):
+        if process.poll() is not None:
+            break
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"the server did not start: {process.args!r}")
+
+
+@pytest.fixture
+def redis_port(tmp_path: Path) -> Iterator[int]:
+    """The port of a redis-server of the test's own."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("not installed: redis-server")
+    port = free_port()
+    process = subprocess.Popen(
+        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def server_program(name: str) -> str | None:
+    """A program of PostgreSQL's server, which Debian keeps out of the way."""
+    homes = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return shutil.which(name, path=os.pathsep.join([*map(str, homes), os.environ.get("PATH", "")]))
+
+
+@pytest.fixture
+def postgres_port() -> Iterator[int]:
+    """The port of a PostgreSQL server of the test's own, which lets "me" in. It refuses to run as root, so
+    that runs it as somebody else."""
+    initdb, postgres = server_program("initdb"), server_program("postgres")
+    if initdb is None or postgres is None:
+        pytest.skip("not installed: PostgreSQL's server")
+    who: dict[str, str] = {"user": "postgres"} if os.getuid() == 0 else {}
+    port = free_port()
+    folder = Path("/tmp", f"greenswitch-postgres-{os.getpid()}")
+    folder.mkdir()
+    try:
+        if who:
+            shutil.chown(folder, **who)  # type: ignore[call-overload]
+        data = str(folder / "data")
+        settings = {"cwd": "/", "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **who}
+        subprocess.run([initdb, "-D", data, "-U", "me", "--auth=trust", "--no-sync"], check=True, **settings)  # type: ignore
+        words = ["-D", data, "-p", str(port), "-k", str(folder), "-h", "127.0.0.1", "-F"]
+        process = subprocess.Popen([postgres, *words], **settings)  # type: ignore[call-overload]
+        try:
+            wait_for(port, process)
+            yield port
+        finally:
+            # Without waiting for queries that are under way.
+            process.send_signal(signal.SIGINT)
+            process.wait()
+    finally:
+        shutil.rmtree(folder)
 
 
 def pytest_report_header() -> str:

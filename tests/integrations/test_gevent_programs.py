@@ -326,3 +326,67 @@ session.close()
 server.stop()
 """
     assert "500 Server Error: Oh" in printed(program)
+
+
+@needs("psycogreen", "psycopg2")
+@pytest.mark.parametrize("library", ["psycogreen", "written out"])
+def test_psycopg2(printed: Compare, postgres_port: int, library: str) -> None:
+    """A driver in C that lets somebody else wait: queries side by side, one that waits for a lock of
+    another's, one that is cut off by a timeout, and one that fails."""
+    install = "from psycogreen.gevent import patch_psycopg; patch_psycopg()"
+    if library != "psycogreen":
+        install = """
+from gevent.socket import wait_read, wait_write
+from psycopg2 import extensions
+def wait(connection):
+    while (state := connection.poll()) != extensions.POLL_OK:
+        (wait_read if state == extensions.POLL_READ else wait_write)(connection.fileno())
+extensions.set_wait_callback(wait)
+"""
+    program = f"""
+from gevent import monkey; monkey.patch_all()
+import time
+import gevent, psycopg2
+from gevent.pool import Pool
+{install}
+def connect():
+    return psycopg2.connect(host="127.0.0.1", port={postgres_port}, user="me", dbname="postgres")
+"""
+    program += """
+first = connect()
+cursor = first.cursor()
+cursor.execute("drop table if exists counters")
+cursor.execute("create table counters (value integer)")
+cursor.execute("insert into counters values (0)")
+first.commit()
+now = most = 0
+def work(number):
+    global now, most
+    with connect() as connection, connection.cursor() as cursor:
+        now += 1
+        most = max(most, now)
+        cursor.execute("select pg_sleep(0.3), repeat('x', 300000)")
+        now -= 1
+        length = len(cursor.fetchone()[1])
+        cursor.execute("update counters set value = value + 1")
+        cursor.execute("select pg_sleep(0.01)")
+    connection.close()
+    return number, length
+print(Pool(10).map(work, range(10)), most)
+cursor.execute("select value from counters")
+print(cursor.fetchone())
+slow = connect()
+began = time.monotonic()
+try:
+    with gevent.Timeout(0.1):
+        slow.cursor().execute("select pg_sleep(60)")
+except BaseException as error:
+    print(type(error).__name__)
+print(time.monotonic() - began < 30)
+try:
+    cursor.execute("select nonsense")
+except psycopg2.errors.UndefinedColumn as error:
+    print(error.pgcode)
+first.close()
+"""
+    assert "(10,)" in printed(program)

@@ -7,14 +7,7 @@ side: the server counts how many requests it had at once. What never does: what 
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
-import socket
-import subprocess
 import textwrap
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -274,49 +267,7 @@ print("good")
 # Servers of other people
 
 
-def free_port() -> int:
-    """A port that nobody has; below those that clients are given."""
-    for port in range(20000 + os.getpid() % 10000, 32000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    pytest.fail("no port is free")
-
-
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Until the server listens."""
-    for _ in range(600):
-        if process.poll() is not None:
-            break
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"the server did not start: {process.args!r}")
-
-
-@pytest.fixture
-def redis_port(tmp_path: Path) -> Iterator[int]:
-    """A redis-server of its own."""
-    port = free_port()
-    process = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(port, process)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
 @installed("redis")
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="not installed: redis-server")
 def test_redis(run_python: RunPython, redis_port: int) -> None:
     """I4: one client for all threads; those that wait for an item block nobody else."""
     run(
@@ -345,41 +296,7 @@ print("good")
     )
 
 
-def server_program(name: str) -> str | None:
-    """A program of PostgreSQL's server, which Debian keeps out of the way."""
-    homes = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return shutil.which(name, path=os.pathsep.join([*map(str, homes), os.environ.get("PATH", "")]))
-
-
-@pytest.fixture
-def postgres_port() -> Iterator[int]:
-    """A PostgreSQL server of its own. It refuses to run as root, so that runs it as somebody else."""
-    initdb, postgres = server_program("initdb"), server_program("postgres")
-    assert initdb is not None and postgres is not None
-    who: dict[str, str] = {"user": "postgres"} if os.getuid() == 0 else {}
-    port = free_port()
-    folder = Path("/tmp", f"greenswitch-postgres-{os.getpid()}")
-    folder.mkdir()
-    try:
-        if who:
-            shutil.chown(folder, **who)  # type: ignore[call-overload]
-        data = str(folder / "data")
-        settings = {"cwd": "/", "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **who}
-        subprocess.run([initdb, "-D", data, "-U", "me", "--auth=trust", "--no-sync"], check=True, **settings)  # type: ignore
-        words = ["-D", data, "-p", str(port), "-k", str(folder), "-h", "127.0.0.1", "-F"]
-        process = subprocess.Popen([postgres, *words], **settings)  # type: ignore[call-overload]
-        try:
-            wait_for(port, process)
-            yield port
-        finally:
-            process.terminate()
-            process.wait()
-    finally:
-        shutil.rmtree(folder)
-
-
 @installed("pg8000")
-@pytest.mark.skipif(server_program("postgres") is None, reason="not installed: PostgreSQL's server")
 def test_postgresql(run_python: RunPython, postgres_port: int) -> None:
     """I4: pg8000; each thread has a connection, and one waits for a lock that another one has."""
     run(
