@@ -680,9 +680,10 @@ def test_the_environment_names_the_poller_of_the_hub(wanted: str) -> None:
 
 
 @pytest.mark.parametrize("wanted", [name for name in POLLERS if name != "epoll"])
-def test_sockets_wait_with_every_poller(wanted: str) -> None:
-    """L2: all tests of sockets, TLS and select, once more."""
-    files = ("test_socket.py", "test_select.py", "test_selectors.py", "test_ssl.py")
+def test_the_hub_waits_with_every_poller(wanted: str) -> None:
+    """L2: all tests of the hub, of sockets, TLS, select and pipes, once more."""
+    names = "fileobject hub select selectors socket ssl"
+    files = [f"test_{name}.py" for name in names.split()]
     outcome = subprocess.run(
         [sys.executable, "-I", "-m", "pytest", "-q", *(str(ROOT / "tests" / file) for file in files)],
         env={**os.environ, "GREENSWITCH_POLLER": wanted},

@@ -37,7 +37,8 @@ class Peer:
         assert self.process.stdout is not None
         os.set_blocking(self.process.stdout.fileno(), False)
         with greenswitch.Timeout(seconds):
-            while not (said := self.process.stdout.readline()):
+            said = ""
+            while not (said := said + self.process.stdout.readline()).endswith("\n"):
                 assert self.process.poll() is None, self.process.communicate()
                 greenswitch.sleep(0.01)
         assert said == "ready\n"
