@@ -257,10 +257,54 @@ _create_stdlib_context = _namespace["_create_stdlib_context"] = _create_unverifi
 _create_default_https_context = create_default_context
 get_server_certificate = _over_ours("get_server_certificate")
 
-__implements__ = ["SSLContext", "SSLSocket", "create_default_context", "get_server_certificate"]
-if hasattr(_stdlib, "wrap_socket"):
-    wrap_socket = _over_ours("wrap_socket")
-    __implements__.append("wrap_socket")
+
+def wrap_socket(
+    sock: socket,
+    keyfile: str | None = None,
+    certfile: str | None = None,
+    server_side: bool = False,
+    cert_reqs: _stdlib.VerifyMode = _stdlib.CERT_NONE,
+    ssl_version: _stdlib._SSLMethod | None = None,
+    ca_certs: str | None = None,
+    do_handshake_on_connect: bool = True,
+    suppress_ragged_eofs: bool = True,
+    ciphers: str | None = None,
+) -> SSLSocket:
+    """What the standard module had until CPython 3.12 and gevent's has still: a context for one socket.
+    Unless it is told `cert_reqs`, a client accepts any certificate, and it never compares names; a context's
+    `wrap_socket` does better. Blocks for the handshake if `sock` is connected. Raises ValueError for a server
+    without `certfile`, and as the context does."""
+    if server_side and not certfile:
+        raise ValueError("certfile must be specified for server-side operations")
+    if keyfile and not certfile:
+        raise ValueError("certfile must be specified")
+    if ssl_version is None:
+        ssl_version = _stdlib.PROTOCOL_TLS_SERVER if server_side else _stdlib.PROTOCOL_TLS_CLIENT
+    context = SSLContext(ssl_version)
+    context.check_hostname = False
+    context.verify_mode = cert_reqs
+    if ca_certs:
+        context.load_verify_locations(ca_certs)
+    if certfile:
+        context.load_cert_chain(certfile, keyfile)
+    if ciphers:
+        context.set_ciphers(ciphers)
+    made: SSLSocket = context.wrap_socket(  # type: ignore[assignment]
+        sock,
+        server_side=server_side,
+        do_handshake_on_connect=do_handshake_on_connect,
+        suppress_ragged_eofs=suppress_ragged_eofs,
+    )
+    return made
+
+
+__implements__ = [
+    "SSLContext",
+    "SSLSocket",
+    "create_default_context",
+    "get_server_certificate",
+    "wrap_socket",
+]
 
 # What cannot block is the standard library's own.
 __imports__ = [
