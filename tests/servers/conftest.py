@@ -74,6 +74,29 @@ def peer() -> Iterator[Callable[..., Peer]]:
         one.process.communicate()
 
 
+class Files:
+    """A certificate for 127.0.0.1, and who has signed it."""
+
+    def __init__(self, folder: Path) -> None:
+        trustme = pytest.importorskip(
+            "trustme", reason="trustme, which makes the certificates, is not installed"
+        )
+        authority = trustme.CA()
+        issued = authority.issue_cert("127.0.0.1")
+        self.certfile = str(folder / "certificate.pem")
+        self.keyfile = str(folder / "key.pem")
+        self.ca = str(folder / "authority.pem")
+        for part in issued.cert_chain_pems:
+            part.write_to_path(self.certfile, append=True)
+        issued.private_key_pem.write_to_path(self.keyfile)
+        authority.cert_pem.write_to_path(self.ca)
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return Files(tmp_path_factory.mktemp("certificates"))
+
+
 @pytest.fixture
 def failures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
     """What nobody caught. Their tracebacks keep sockets and greenlets: clear it where `nothing_left` is asked

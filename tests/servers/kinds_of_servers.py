@@ -42,11 +42,12 @@ def path(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 def server_of(kind: str, handle: Any = None, **arguments: Any) -> StreamServer:
-    """A server that is not started. `handle` is an application if the kind is "wsgi"."""
+    """A server that is not started. `handle` is an application if the kind is "wsgi"; "tls" needs more
+    arguments."""
     if kind == "wsgi":
         quiet = {"log": None, "error_log": None}
         return WSGIServer(LOCAL, handle or path, spawn=MOST, **quiet, **arguments)
-    spawn: Any = MOST if kind == "pool" else kind
+    spawn: Any = MOST if kind in ("pool", "tls") else kind
     return StreamServer(LOCAL, handle or echo, spawn=spawn, **arguments)
 
 

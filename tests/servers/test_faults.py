@@ -43,7 +43,7 @@ each_language = pytest.mark.parametrize(
 
 
 def language_of(kind: str) -> str:
-    return "http" if kind == "wsgi" else "plain"
+    return {"wsgi": "http", "tls": "tls"}.get(kind, "plain")
 
 
 def outcome_of(crowd: Any) -> tuple[int, int]:
@@ -152,6 +152,22 @@ def test_thousands_that_say_nothing_are_sent_away(
         one.ask()
     crowd.end()
     assert failures == []
+
+
+@pytest.mark.parametrize("mode", ["reset", "half", "trickle", "echo", "idle"])
+def test_peers_that_speak_tls(
+    mode: str, files: Any, start: Start, peer: Begin, failures: list[BaseException]
+) -> None:
+    """The same; also with peers that go in the middle of the handshake, or never begin it."""
+    server = start("tls", certfile=files.certfile, keyfile=files.keyfile)
+    crowd = peer(mode, server.server_port, 50, "tls")
+    if mode in ("echo", "idle"):
+        crowd.ready()
+    crowd.end()
+    last = peer("half", server.server_port, 1, "tls")
+    last.end()
+    assert all(isinstance(one, OSError) for one in failures), failures
+    assert failures == [] or mode in ("reset", "idle")
 
 
 # Descriptors

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,29 +15,7 @@ from greenswitch import Timeout, sleep, socket, spawn, ssl
 from greenswitch.pywsgi import WSGIServer
 from greenswitch.server import StreamServer
 
-trustme = pytest.importorskip("trustme", reason="trustme, which makes the certificates, is not installed")
-
 LOCAL = ("127.0.0.1", 0)
-
-
-class Files:
-    """A certificate for 127.0.0.1, and who has signed it."""
-
-    def __init__(self, folder: Path) -> None:
-        authority = trustme.CA()
-        issued = authority.issue_cert("127.0.0.1")
-        self.certfile = str(folder / "certificate.pem")
-        self.keyfile = str(folder / "key.pem")
-        self.ca = str(folder / "authority.pem")
-        for part in issued.cert_chain_pems:
-            part.write_to_path(self.certfile, append=True)
-        issued.private_key_pem.write_to_path(self.keyfile)
-        authority.cert_pem.write_to_path(self.ca)
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return Files(tmp_path_factory.mktemp("certificates"))
 
 
 def echo(sock: Any, address: Any) -> None:
@@ -47,7 +24,7 @@ def echo(sock: Any, address: Any) -> None:
         sock.sendall(data)
 
 
-def arguments_of(kind: str, files: Files) -> dict[str, Any]:
+def arguments_of(kind: str, files: Any) -> dict[str, Any]:
     if kind == "files":
         return {"certfile": files.certfile, "keyfile": files.keyfile}
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -55,7 +32,7 @@ def arguments_of(kind: str, files: Files) -> dict[str, Any]:
     return {"ssl_context": context}
 
 
-def ask(server: StreamServer, files: Files, data: bytes) -> bytes:
+def ask(server: StreamServer, files: Any, data: bytes) -> bytes:
     context = ssl.create_default_context(cafile=files.ca)
     with (
         Timeout(20),
@@ -70,7 +47,7 @@ def ask(server: StreamServer, files: Files, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["files", "context"])
-def test_stream_server(kind: str, files: Files, failures: list[BaseException], nothing_left: None) -> None:
+def test_stream_server(kind: str, files: Any, failures: list[BaseException], nothing_left: None) -> None:
     """Certificates are checked by the client; one that speaks nonsense, or goes, does not matter."""
     with StreamServer(LOCAL, echo, spawn=100, **arguments_of(kind, files)) as server:
         server.start()
@@ -91,7 +68,7 @@ def test_stream_server(kind: str, files: Files, failures: list[BaseException], n
     failures.clear()
 
 
-def test_one_that_never_shakes_hands(files: Files, failures: list[BaseException], nothing_left: None) -> None:
+def test_one_that_never_shakes_hands(files: Any, failures: list[BaseException], nothing_left: None) -> None:
     with StreamServer(LOCAL, echo, spawn=100, **arguments_of("files", files)) as server:
         server.handshake_timeout = 0.1
         server.start()
@@ -120,7 +97,7 @@ for body in (b"", b"x" * 200_000):
 
 
 @pytest.mark.parametrize("kind", ["files", "context"])
-def test_wsgi_server(kind: str, files: Files, nothing_left: None) -> None:
+def test_wsgi_server(kind: str, files: Any, nothing_left: None) -> None:
     """A client of the standard library's, in a process of its own."""
     pytest.importorskip("httptools", reason="httptools, of the extra `wsgi`, is not installed")
     with WSGIServer(LOCAL, app, log=None, spawn=100, **arguments_of(kind, files)) as server:
@@ -135,7 +112,7 @@ def test_wsgi_server(kind: str, files: Files, nothing_left: None) -> None:
         assert client.communicate()[1] == b"" and client.returncode == 0
 
 
-def test_slow_clients_of_wsgi(files: Files, nothing_left: None) -> None:
+def test_slow_clients_of_wsgi(files: Any, nothing_left: None) -> None:
     pytest.importorskip("httptools", reason="httptools, of the extra `wsgi`, is not installed")
     context = ssl.create_default_context(cafile=files.ca)
     with WSGIServer(
