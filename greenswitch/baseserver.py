@@ -236,7 +236,7 @@ class BaseServer:
 
     def is_fatal_error(self, ex: BaseException) -> bool:
         """Is the listener of no use any more?"""
-        return isinstance(ex, OSError) and ex.args[0] in self.fatal_errors
+        return isinstance(ex, OSError) and bool(ex.args) and ex.args[0] in self.fatal_errors
 
     # Starting and stopping
 

@@ -274,6 +274,23 @@ def test_a_listener_that_is_gone_ends_the_server(
     assert [type(one) for one in failures] == [OSError]
 
 
+def test_an_error_without_a_number_is_a_pause(failures: list[BaseException], nothing_left: None) -> None:
+    class Server(StreamServer):
+        wrong = 2
+
+        def do_read(self) -> Any:
+            if self.wrong:
+                self.wrong -= 1
+                raise OSError
+            return super().do_read()
+
+    with Server(LOCAL, echo) as server:
+        server.start()
+        assert ask(server.server_port) == b"hello"
+    assert [type(one) for one in failures] == [OSError] * 2
+    failures.clear()
+
+
 def test_one_that_is_gone_before_it_is_accepted(failures: list[BaseException], nothing_left: None) -> None:
     class Server(StreamServer):
         gone = 3
