@@ -6,6 +6,7 @@ one subject, which live beside its tests.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -110,6 +111,33 @@ def run_python(tmp_path: Path) -> RunPython:
         return Outcome(process.returncode, stdout, stderr)
 
     return run
+
+
+@pytest.fixture
+def within_two_minutes() -> Iterator[None]:
+    """No test waits for ever for a wake-up that was lost."""
+    from greenswitch import Timeout
+
+    with Timeout(120):
+        yield
+
+
+@pytest.fixture
+def nothing_is_left() -> Iterator[None]:
+    """No descriptor is left open, none known to the loop, and no child, running or dead, after the test."""
+    from greenswitch import get_hub
+
+    hub = get_hub()
+    # What it makes when it is first asked is nothing that the test leaves.
+    assert hub.resolver
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd")), len(hub.loop._descriptors)
+    yield
+    gc.collect()
+    assert (len(os.listdir("/proc/self/fd")), len(hub.loop._descriptors)) == before
+    assert hub.loop._borrowed == {}
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 # Servers of other people

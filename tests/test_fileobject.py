@@ -11,7 +11,7 @@ import gc
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +29,7 @@ spawn = Greenlet.spawn
 EVERY = (FileObjectPosix, FileObjectThread, FileObjectBlock)
 COOPERATIVE = (FileObjectPosix, FileObjectThread)
 
-
-@pytest.fixture(autouse=True)
-def within_a_minute() -> Iterator[None]:
-    with Timeout(60):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def no_descriptor_is_left() -> Iterator[None]:
-    get_hub()
-    gc.collect()
-    before = len(os.listdir("/proc/self/fd"))
-    yield
-    gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+pytestmark = pytest.mark.usefixtures("within_two_minutes", "nothing_is_left")
 
 
 def outcome_of(call: Callable[[], Any]) -> Any:

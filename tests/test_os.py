@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,26 +28,7 @@ if TYPE_CHECKING:
 
 spawn = Greenlet.spawn
 
-
-@pytest.fixture(autouse=True)
-def within_two_minutes() -> Iterator[None]:
-    with Timeout(120):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """No child, running or dead, and no descriptor is left behind."""
-    get_hub()
-    before = descriptors()
-    yield
-    with pytest.raises(ChildProcessError):
-        stdlib.waitpid(-1, stdlib.WNOHANG)
-    assert descriptors() == before
-
-
-def descriptors() -> int:
-    return len(stdlib.listdir("/proc/self/fd"))
+pytestmark = pytest.mark.usefixtures("within_two_minutes", "nothing_is_left")
 
 
 def child(body: Callable[[], object], fork: Callable[[], int] = os.fork_gevent) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket as stdlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,11 +23,7 @@ from greenswitch.timeout import Timeout
 
 spawn = Greenlet.spawn
 
-
-@pytest.fixture(autouse=True)
-def within_a_minute() -> Iterator[None]:
-    with Timeout(60):
-        yield
+pytestmark = pytest.mark.usefixtures("within_two_minutes")
 
 
 @pytest.fixture

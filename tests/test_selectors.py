@@ -7,7 +7,6 @@ What belongs here: that they wait cooperatively, each with the results of the st
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import select as stdlib_select
 import selectors as stdlib
@@ -20,30 +19,13 @@ import pytest
 from greenswitch import select, selectors, socket
 from greenswitch.greenlets import Greenlet
 from greenswitch.hub import get_hub, sleep
-from greenswitch.timeout import Timeout
 
 spawn = Greenlet.spawn
 KINDS = ["DefaultSelector", "EpollSelector", "PollSelector", "SelectSelector"]
 
 needs_epoll = pytest.mark.skipif(not hasattr(stdlib_select, "epoll"), reason="needs epoll")
 
-
-@pytest.fixture(autouse=True)
-def within_a_minute() -> Iterator[None]:
-    with Timeout(60):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """No descriptor is left open, nor borrowed from the loop."""
-    get_hub()
-    gc.collect()
-    before = len(os.listdir("/proc/self/fd"))
-    yield
-    gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
-    assert get_hub().loop._borrowed == {}
+pytestmark = pytest.mark.usefixtures("within_two_minutes", "nothing_is_left")
 
 
 @pytest.fixture(params=[kind for kind in KINDS if hasattr(stdlib, kind)])

@@ -22,15 +22,10 @@ from greenswitch import signal
 from greenswitch.event import Event
 from greenswitch.greenlets import Greenlet
 from greenswitch.hub import get_hub, getcurrent, sleep
-from greenswitch.timeout import Timeout
 
 SIGCHLD = stdlib.SIGCHLD
 
-
-@pytest.fixture(autouse=True)
-def within_a_minute() -> Iterator[None]:
-    with Timeout(60):
-        yield
+pytestmark = pytest.mark.usefixtures("within_two_minutes")
 
 
 @pytest.fixture(autouse=True)

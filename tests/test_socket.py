@@ -39,12 +39,7 @@ from greenswitch.timeout import Timeout
 HOST = "127.0.0.1"
 spawn = Greenlet.spawn
 
-
-@pytest.fixture(autouse=True)
-def within_a_minute() -> Iterator[None]:
-    """No test waits for ever for a wake-up that was lost."""
-    with Timeout(60):
-        yield
+pytestmark = pytest.mark.usefixtures("within_two_minutes")
 
 
 @pytest.fixture

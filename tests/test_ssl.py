@@ -6,7 +6,6 @@ What never does: patching (`monkey/`), OpenSSL's own rules beyond one case of ea
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import os
 import pathlib
@@ -23,7 +22,7 @@ import pytest
 from greenswitch import socket, ssl
 from greenswitch.exceptions import ConcurrentObjectUseError
 from greenswitch.greenlets import Greenlet, joinall
-from greenswitch.hub import get_hub, sleep
+from greenswitch.hub import sleep
 from greenswitch.timeout import Timeout
 
 trustme = pytest.importorskip("trustme", reason="trustme, which makes the certificates, is not installed")
@@ -31,6 +30,9 @@ trustme = pytest.importorskip("trustme", reason="trustme, which makes the certif
 HOST = "127.0.0.1"
 NAME = "green.test"
 spawn = Greenlet.spawn
+
+
+pytestmark = pytest.mark.usefixtures("within_two_minutes", "nothing_is_left")
 
 
 class Certificates(NamedTuple):
@@ -59,26 +61,6 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     chain = tmp_path_factory.mktemp("tls") / "chain.pem"
     certificate.private_key_and_cert_chain_pem.write_to_path(str(chain))
     return Certificates(authority, server, stranger, str(chain))
-
-
-@pytest.fixture(autouse=True)
-def within_a_minute() -> Iterator[None]:
-    """No test waits for ever for a wake-up that was lost."""
-    with Timeout(60):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """No descriptor is left open, none is left in the loop."""
-    loop = get_hub().loop
-    _ = get_hub().resolver
-    gc.collect()
-    before, registered = len(os.listdir("/proc/self/fd")), len(loop._descriptors)
-    yield
-    gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
-    assert len(loop._descriptors) == registered
 
 
 @contextmanager

@@ -6,7 +6,6 @@ never does: raw forks (`test_os`), the standard module when it is patched (`monk
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess as stdlib
@@ -42,23 +41,7 @@ def python(program: str) -> list[str]:
     return [sys.executable, "-c", textwrap.dedent(program)]
 
 
-@pytest.fixture(autouse=True)
-def within_two_minutes() -> Iterator[None]:
-    with Timeout(120):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """No child, running or dead, and no descriptor is left behind."""
-    get_hub()
-    gc.collect()
-    before = len(os.listdir("/proc/self/fd"))
-    yield
-    gc.collect()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
-    assert len(os.listdir("/proc/self/fd")) == before
+pytestmark = pytest.mark.usefixtures("within_two_minutes", "nothing_is_left")
 
 
 @pytest.fixture

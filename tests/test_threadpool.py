@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 spawn = Greenlet.spawn
 
-
-@pytest.fixture(autouse=True)
-def within_a_minute() -> Iterator[None]:
-    with Timeout(60):
-        yield
+pytestmark = pytest.mark.usefixtures("within_two_minutes")
 
 
 @pytest.fixture
