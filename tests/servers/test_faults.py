@@ -118,6 +118,26 @@ def test_peers(mode: str, kind: str, start: Start, peer: Begin, failures: list[B
 
 
 @each_language
+def test_all_kinds_of_peers_at_once(
+    kind: str, start: Start, peer: Begin, failures: list[BaseException]
+) -> None:
+    """Those that behave are served whatever the others do, and nothing is left of any."""
+    server = start(kind)
+    modes = ("reset", "half", "trickle", "echo", "idle", "reset", "traffic")
+    crowds = [peer(mode, server.server_port, 60, language_of(kind)) for mode in modes]
+    for mode, crowd in zip(modes, crowds, strict=True):
+        if mode in ("echo", "idle", "traffic"):
+            crowd.ready()
+        if mode != "traffic":
+            crowd.end()
+    answers, ended = outcome_of(crowds[-1])
+    assert answers >= 60 and ended == 0
+    with Client(server, kind) as one:
+        one.ask()
+    assert failures == []
+
+
+@each_language
 def test_ten_thousand_that_say_nothing(
     kind: str, many_descriptors: int, start: Start, peer: Begin, failures: list[BaseException]
 ) -> None:
