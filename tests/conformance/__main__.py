@@ -33,6 +33,8 @@ TABLES: dict[str, Any] = {
     "cpython": expected_cpython,
     "asyncio": expected_asyncio,
 }
+ROWS = ("SKIPPED", "LACKING", "MISSING", "EITHER", "FAILED")
+"""The tables of tests, with their reasons, that a peer may have."""
 
 
 def show(peer: Peer, chosen: list[str]) -> bool:
@@ -47,10 +49,10 @@ def show(peer: Peer, chosen: list[str]) -> bool:
     left_out: dict[str, str] | None = {} if chosen else getattr(table, "LEFT_OUT", None)
     chosen = chosen or sorted(table.FILES if left_out is None else {*peers.files(peer)} - {*left_out})
     theirs, ours = peers.run(peer, chosen, False), peers.run(peer, chosen, True)
-    known = {file: names(table.FAILED, file, sys.version_info[:2]) for file in chosen}
     for file in chosen:
-        theirs[file] = peers.run_again(peer, theirs[file], False, known[file])
-        ours[file] = peers.run_again(peer, ours[file], True, known[file])
+        known = names(table.FAILED, file, sys.version_info[:2])
+        theirs[file] = peers.run_again(peer, theirs[file], False, known)
+        ours[file] = peers.run_again(peer, ours[file], True, known)
     print(f"{'':28} {'on ' + peer.other:^35} {'on greenswitch':^35}")
     print(f"{'':28} " + "  ".join(f"{word:>7}" for word in STATUSES * 2))
     total = [0] * len(STATUSES) * 2
@@ -67,7 +69,12 @@ def show(peer: Peer, chosen: list[str]) -> bool:
     both = sum(test.partition(".")[0] in chosen for test in peer.hanging)
     alike = 0
     for file in sorted(chosen):
-        reasons = known[file]
+        reasons = {
+            test: reason
+            for rows in ROWS
+            for test, reason in names(getattr(table, rows, ()), file, sys.version_info[:2]).items()
+        }
+        by_hand = getattr(table, "BY_HAND", {}).get(file)
         for test in sorted(theirs[file].keys() | ours[file].keys()):
             there, here = theirs[file].get(test), ours[file].get(test)
             both += there is not None and there.status == "passed"
@@ -77,6 +84,8 @@ def show(peer: Peer, chosen: list[str]) -> bool:
                 print(f"; on greenswitch: {here.status if here else 'missing'}")
                 if test in reasons:
                     print(f"  known: {reasons[test]}")
+                elif by_hand:
+                    print(f"  known: {by_hand}")
                 elif here is not None and here.text:
                     print("    " + here.text.strip().replace("\n", "\n    "))
     for file, reason in (left_out or {}).items():

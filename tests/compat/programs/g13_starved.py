@@ -18,7 +18,7 @@ def tell(event: object) -> None:
 
 def compute() -> None:
     end = time.monotonic() + 30
-    while not told and time.monotonic() < end:
+    while len(told) < 2 and time.monotonic() < end:  # what is told of is written down before the next time
         pass
 
 
