@@ -67,7 +67,7 @@ FILES = {
     "test__monkey_module_run": 7,
     "test__monkey_queue": 14,
     "test__monkey_select": 4,
-    "test__monkey_selectors": 8,
+    "test__monkey_selectors": 9,
     "test__monkey_sigchld_2": 1,
     "test__monkey_sigchld_3": 1,
     "test__nondefaultloop": 1,
