@@ -436,6 +436,11 @@ FAILED = (
 
 EITHER = (
     Row(
+        "test__monkey_fork_atomic",
+        "Test.test_forks_do_not_overlap",
+        "gives two seconds to 16 interpreters, each of which finds greenswitch first",
+    ),
+    Row(
         "test__core_timer",
         "TestTimerResolution.test_resolution",
         "wants that one turn of a loop with a closed socket reaches a timer; fails on gevent too",
