@@ -1,6 +1,6 @@
 # Each target makes what it needs.  A virtual environment carries stamp files, so that a second run does
 # only what has changed since: .python-X.Y.Z (made, by that Python), .installed (the package), .extra (the
-# test extra).
+# test extra), .docs (the docs extra).
 #
 #   PYTHON       the interpreter to make the environment with
 #   VENV         where the environment is
@@ -23,7 +23,7 @@ python = $(VENV)/bin/python -I
 pip = $(python) -m pip --disable-pip-version-check
 
 .NOTPARALLEL:
-.PHONY: help demo test stress matrix test-c test-aarch64 lint bench conformance clean
+.PHONY: help demo test stress matrix test-c test-aarch64 lint docs bench conformance clean
 
 help:
 	@echo 'make demo          build and install into $(VENV), run the examples, show what they showed'
@@ -33,6 +33,7 @@ help:
 	@echo 'make test-c        the C tests of the machine and stack layers, with each compiler at three levels, and under valgrind'
 	@echo 'make test-aarch64  the same tests, cross-compiled and under qemu'
 	@echo 'make lint          ruff and mypy'
+	@echo 'make docs          the documentation as web pages, in build/docs'
 	@echo 'make bench         the microbenchmarks'
 	@echo "make conformance   how greenlet's, gevent's and asyncio's own tests end on those and on greenswitch"
 	@echo 'make clean         remove all that these have made'
@@ -59,6 +60,10 @@ test-aarch64:
 lint: $(VENV)/.extra
 	@$(python) -m ruff check .
 	@$(python) -m mypy
+
+docs: $(VENV)/.docs
+	@$(python) -m mkdocs --quiet build --strict
+	@echo 'build/docs/index.html'
 
 bench: $(VENV)/.extra $(VENV)/.installed
 	@$(python) -m greenswitch.bench
@@ -99,4 +104,11 @@ $(VENV)/.extra: pyproject.toml $(MADE)
 	@$(python) setup.py --quiet build_ext
 	@rm -rf build/lib*
 	@$(pip) install -qq --no-build-isolation '.[test]'
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml $(MADE)
+	@echo 'installing what the documentation is made with'
+	@$(python) setup.py --quiet build_ext
+	@rm -rf build/lib*
+	@$(pip) install -qq --no-build-isolation '.[docs]'
 	@touch $@

@@ -6,12 +6,16 @@ which is `make lint`.
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import greenswitch
+from greenswitch import _core
 
 PACKAGE = Path(greenswitch.__file__).parent
 
@@ -72,6 +76,29 @@ def run(*command: str, directory: Path) -> subprocess.CompletedProcess[str]:
 def test_the_stub_describes_the_extension(tmp_path: Path) -> None:
     outcome = run("mypy.stubtest", "greenswitch._core", directory=tmp_path)
     assert outcome.returncode == 0, outcome.stdout
+
+
+def docstrings(tree: ast.Module | ast.ClassDef, above: str = "") -> Iterator[tuple[str, str]]:
+    """Every docstring of the stub, also the string after an attribute, with the name that it belongs to."""
+    for before, node in zip([None, *tree.body], tree.body, strict=False):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            if text := ast.get_docstring(node):
+                yield above + node.name, text
+            if isinstance(node, ast.ClassDef):
+                yield from docstrings(node, f"{node.name}.")
+        elif isinstance(node, ast.Expr) and isinstance(before, ast.AnnAssign):
+            yield above + ast.unparse(before.target), ast.literal_eval(node.value)
+
+
+def test_the_stub_says_of_the_extension_what_that_says_of_itself() -> None:
+    """The documentation has it from the stub, `help()` from the extension: the same words."""
+    stub = dict(docstrings(ast.parse((PACKAGE / "_core.pyi").read_text(encoding="utf-8"))))
+    assert {"greenlet", "greenlet.switch", "greenlet.throw", "greenlet.dead", "getcurrent"} <= set(stub)
+    for name, text in stub.items():
+        value = _core
+        for part in name.split("."):
+            value = getattr(value, part)
+        assert re.findall(r"\w+", text) == re.findall(r"\w+", value.__doc__ or ""), name
 
 
 def test_a_users_program_is_checked(tmp_path: Path) -> None:

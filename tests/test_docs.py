@@ -1,0 +1,197 @@
+"""The README and the pages of docs/ are true as far as a machine can tell: their programs do what is said
+there, what their commands name exists, and the pages can be built.
+
+What belongs here: running what is printed there.  What never does: programs of its own.
+
+A program is a block of Python, followed by a block of text: what it prints, on both streams together.  `...`
+there stands for anything in one line, a line of `...` for any lines.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import greenswitch
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {"README": README} | {
+    str(path.relative_to(DOCS).with_suffix("")): path.read_text(encoding="utf-8")
+    for path in sorted(DOCS.rglob("*.md"))
+}
+PROGRAMS = [
+    pytest.param(program, printed, id=f"{page} {number}")
+    for page, text in PAGES.items()
+    for number, (program, printed) in enumerate(
+        re.findall(r"^```python\n(.*?)^```\n\n^```text\n(.*?)^```\n", text, flags=re.M | re.S), 1
+    )
+]
+COMMANDS = sorted(
+    {
+        f"{page}: {line.strip()}"
+        for page, text in PAGES.items()
+        for block in re.findall(r"(?<=\n\n)(?: {4}.*\n)+(?=\n|$)", re.sub(r"```.*?```", "", text, flags=re.S))
+        for line in block.splitlines()
+        if not page.startswith("reference/")
+    }
+)
+LEFT_OUT = {"bench"}  # the reference is of what is imported, and this is a command
+
+
+def run(program: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-u", "-c", program],
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+    """How the programs of the tests that were asked for ended. Many of them sleep: four run at a time."""
+    wanted = [item.callspec.params["program"] for item in request.session.items if is_of_a_program(item)]
+    with ThreadPoolExecutor(4) as executor:
+        yield {
+            program: executor.submit(run, program, tmp_path_factory.mktemp("program")) for program in wanted
+        }
+
+
+def is_of_a_program(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and item.originalname == "test_program"
+
+
+def pattern_of(printed: str) -> str:
+    """What fits the text of a block, as a regular expression."""
+    lines = []
+    for line in printed.splitlines(keepends=True):
+        lines.append(r"(?:.*\n)*?" if line == "...\n" else r"[^\n]*".join(map(re.escape, line.split("..."))))
+    return "".join(lines)
+
+
+def test_every_program_says_what_it_prints() -> None:
+    assert len(PROGRAMS) == sum(page.count("```python\n") for page in PAGES.values()) > 20
+
+
+@pytest.mark.parametrize(("program", "printed"), PROGRAMS)
+def test_program(
+    runs: dict[str, Future[subprocess.CompletedProcess[str]]], program: str, printed: str
+) -> None:
+    ended = runs[program].result()
+    assert re.fullmatch(pattern_of(printed), ended.stdout), f"printed:\n{ended.stdout}\nnot:\n{printed}"
+    assert ended.returncode == 0
+
+
+def test_text_that_differs_is_noticed() -> None:
+    pattern = pattern_of("a ... (b)\n...\nend\n")
+    assert re.fullmatch(pattern, "a 0x1 (b)\nend\n") and re.fullmatch(pattern, "a  (b)\n1\n2\nend\n")
+    for other in ("a\n(b)\nend\n", "a 1 (b)\nend", "a 1 (b) c\nend\n", "a 1 (b)\nend\nmore\n"):
+        assert not re.fullmatch(pattern, other)
+
+
+def test_the_tutorial_shows_the_examples_as_they_are() -> None:
+    """Below the name of an example stands all of it but its docstring."""
+    shown = re.findall(r"^`(examples/\w+\.py)`\n\n```python\n(.*?)^```", PAGES["tutorial"], flags=re.M | re.S)
+    assert len(shown) == PAGES["tutorial"].count("\n`examples/") > 5
+    for path, program in shown:
+        assert (ROOT / path).read_text(encoding="utf-8").endswith(f'"""\n\n{program}'), path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_names_what_there_is(command: str) -> None:
+    """Every line that is shown as a command starts a program that the reader has: a target of the Makefile, a
+    module, a file of the repository."""
+    words = command.partition(": ")[2].split()
+    while "=" in words[0]:
+        words.pop(0)  # a variable of the environment
+    name, *rest = words
+    if name == "make":
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        assert rest[0] in re.findall(r"^([a-z][\w-]*):", makefile, flags=re.M)
+    elif name in {"python", "python3"}:
+        if rest[0] == "-m":
+            assert importlib.util.find_spec(rest[1]) is not None
+            if "-m" in rest[2:] and "module" not in rest:
+                module = rest[rest.index("-m", 2) + 1]
+                assert importlib.util.find_spec(module.replace("gevent.", "greenswitch.")) is not None
+        elif rest[0] not in {"-c", "script.py", "program.py"}:
+            assert (ROOT / rest[0]).exists()
+    else:
+        assert name in {"cc", "gdb", "pip"}
+
+
+def test_commands_in_the_text_exist() -> None:
+    """Every `make` target and every script that a sentence names is there."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z][\w-]*):", makefile, flags=re.M))
+    text = "\n".join(PAGES.values())
+    named = set(re.findall(r"\bmake ([a-z][\w-]*)$", README.replace("`", "\n"), flags=re.M))
+    named |= set(re.findall(r"`make ([a-z][\w-]*)", text))
+    assert {"demo", "test"} <= named <= targets
+    files = r"`(?:python3? )?((?:benchmarks|csrc|docs|examples|greenswitch|tests)/[\w./]+)"
+    for path in re.findall(files, text):
+        assert "XX" in path or (ROOT / path).exists(), path
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    """mkdocs sees to those of the other pages."""
+    for path in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_supported_versions_are_those_of_the_metadata() -> None:
+    metadata = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    versions = re.findall(r"Programming Language :: Python :: (3\.\d+)", metadata)
+    assert f"| CPython | {', '.join(versions)} |" in README
+
+
+def test_the_reference_has_every_public_module() -> None:
+    """Once each; a module of `loop` or `resolver` or `monkey` belongs to its package."""
+    described = re.findall(r"^::: greenswitch\.([\w.]+)", "\n".join(PAGES.values()), flags=re.M)
+    there = {info.name for info in pkgutil.iter_modules(greenswitch.__path__)}
+    assert len(described) == len(set(described))
+    assert set(filter(is_public, described)) == set(filter(is_public, there)) - LEFT_OUT
+
+
+def is_public(name: str) -> bool:
+    return not name.startswith("_")
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("mkdocstrings_handlers") is None,
+    reason="the documentation is built by mkdocs with mkdocstrings[python] (the extra `docs`)",
+)
+def test_the_pages_are_built_without_a_warning(tmp_path: Path) -> None:
+    """Strictly, as `make docs` does: a link that leads nowhere, a page that no menu has, a name without a
+    definition are errors."""
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-W", "ignore", "-m", "mkdocs", "build", "--strict"),
+            *("--config-file", str(ROOT / "mkdocs.yml"), "--site-dir", str(tmp_path / "site")),
+        ],
+        env={**os.environ, "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stdout
+    assert "greenswitch.greenlets.Greenlet.join" in (
+        (tmp_path / "site/reference/greenlets.html").read_text(encoding="utf-8")
+    )
