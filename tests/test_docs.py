@@ -91,9 +91,12 @@ def test_every_program_says_what_it_prints() -> None:
 
 @pytest.mark.parametrize(("program", "printed"), PROGRAMS)
 def test_program(
-    runs: dict[str, Future[subprocess.CompletedProcess[str]]], program: str, printed: str
+    runs: dict[str, Future[subprocess.CompletedProcess[str]]], tmp_path: Path, program: str, printed: str
 ) -> None:
+    """One that differs is run once more, alone: what comes first may be up to how busy the machine is."""
     ended = runs[program].result()
+    if not re.fullmatch(pattern_of(printed), ended.stdout):
+        ended = run(program, tmp_path)
     assert re.fullmatch(pattern_of(printed), ended.stdout), f"printed:\n{ended.stdout}\nnot:\n{printed}"
     assert ended.returncode == 0
 
