@@ -62,8 +62,7 @@ lint: $(VENV)/.extra
 	@$(python) -m mypy
 
 docs: $(VENV)/.docs
-	@$(python) -m mkdocs --quiet build --strict
-	@echo 'build/docs/index.html'
+	@$(python) -m mkdocs build --strict
 
 bench: $(VENV)/.extra $(VENV)/.installed
 	@$(python) -m greenswitch.bench

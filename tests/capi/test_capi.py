@@ -299,6 +299,21 @@ builtins.late = Late()
     assert outcome.stdout.splitlines() == ["RuntimeError: greenlet is being finalized"] * 2, outcome
 
 
+# the documentation
+
+
+def test_the_modules_that_the_documentation_shows(run: Run, tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "c-api.md").read_text(encoding="utf-8")
+    (in_c,) = re.findall(r"^```c\n(.*?)^```", page, flags=re.M | re.S)
+    (in_cython,) = re.findall(r"^```cython\n(.*?)^```", page, flags=re.M | re.S)
+    (tmp_path / "example.c").write_text(in_c, encoding="utf-8")
+    (tmp_path / "counter.pyx").write_text(in_cython, encoding="utf-8")
+    program = "import example; print(example.call(lambda: greenlet.getcurrent().parent.switch(6) * 7))"
+    assert run("greenswitch", str(tmp_path / "example.c"), program).check().stdout == "6\n"
+    program = "from counter import Counter; one = Counter(); print(one.switch(), one.switch())"
+    assert run("greenswitch", str(tmp_path / "counter.pyx"), program).check().stdout == "1 2\n"
+
+
 # a static type in C
 
 
