@@ -144,14 +144,14 @@ def test_command_names_what_there_is(command: str) -> None:
 
 
 def test_commands_in_the_text_exist() -> None:
-    """Every `make` target and every script that a sentence names is there."""
+    """Every `make` target and every source that a sentence names is there."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z][\w-]*):", makefile, flags=re.M))
     text = "\n".join(PAGES.values())
     named = set(re.findall(r"\bmake ([a-z][\w-]*)$", README.replace("`", "\n"), flags=re.M))
     named |= set(re.findall(r"`make ([a-z][\w-]*)", text))
     assert {"demo", "test"} <= named <= targets
-    files = r"`(?:python3? )?((?:benchmarks|csrc|docs|examples|greenswitch|tests)/[\w./]+)"
+    files = r"`(?:python3? )?((?:benchmarks|csrc|docs|examples|greenswitch|tests)/[\w./]+\.(?:py|c|h|S))\b"
     for path in re.findall(files, text):
         assert "XX" in path or (ROOT / path).exists(), path
 
