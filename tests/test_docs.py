@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 import greenswitch
+from greenswitch.monkey.table import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -166,6 +167,11 @@ def test_supported_versions_are_those_of_the_metadata() -> None:
     metadata = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     versions = re.findall(r"Programming Language :: Python :: (3\.\d+)", metadata)
     assert f"| CPython | {', '.join(versions)} |" in README
+
+
+def test_the_table_of_what_is_patched_has_every_word() -> None:
+    words = re.findall(r"^\| ((?:`\w+`,? ?)+)\|", PAGES["patching"], flags=re.M)
+    assert sorted(re.findall(r"\w+", " ".join(words))) == sorted(OPTIONS)
 
 
 def test_the_reference_has_every_public_module() -> None:
