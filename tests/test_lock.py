@@ -35,6 +35,39 @@ def test_permits_are_taken_and_given_back() -> None:
     assert Semaphore().counter == 1 and Semaphore(0).locked()
 
 
+def test_counter_can_be_set() -> None:
+    """L3: also below zero: then so many releases free nothing yet. Whoever waits gets what is added."""
+    semaphore = Semaphore(3)
+    semaphore.counter -= 5
+    assert semaphore.counter == -2 and semaphore.locked() and not semaphore.acquire(blocking=False)
+    semaphore.counter -= 1
+    assert semaphore.counter == -3
+    waiting = [spawn(semaphore.acquire) for _ in range(2)]
+    sleep(0)
+    for counter in (-2, -1, 0):
+        assert semaphore.release() == 0
+        sleep(0)
+        assert semaphore.counter == counter and not any(each.ready() for each in waiting)
+    semaphore.release()
+    joinall(waiting[:1], timeout=10)
+    assert [each.ready() for each in waiting] == [True, False] and semaphore.counter == 0
+    semaphore.counter = 4
+    joinall(waiting, timeout=10)
+    assert waiting[1].value is True and semaphore.counter == 3
+    with semaphore:
+        assert semaphore.counter == 2
+    semaphore.counter = 0
+    assert semaphore.counter == 0 and semaphore.locked()
+
+    many = Semaphore(1000)
+    many.counter = 1
+    assert many.acquire(blocking=False) and many.counter == 0 and not many.acquire(blocking=False)
+    many.counter -= 2
+    assert many.counter == -2
+    many.counter += 5
+    assert many.counter == 3
+
+
 @pytest.mark.parametrize("many", [64, 65, 1000, 10**12])
 def test_very_many_permits(many: int) -> None:
     semaphore = Semaphore(many)
