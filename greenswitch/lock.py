@@ -34,6 +34,22 @@ _PATIENCE = 16
 """How often the first of a row is overtaken before a permit is kept for him."""
 
 
+class _Owing(list[None]):
+    """The free permits of a semaphore that has given out more than it may: those that come back are not free
+    as long as it owes any."""
+
+    __slots__ = ("owed",)
+
+    def __init__(self, owed: int) -> None:
+        self.owed: list[None] = [None] * owed
+
+    def append(self, permit: None) -> None:
+        try:
+            self.owed.pop()
+        except IndexError:
+            super().append(permit)
+
+
 class Semaphore(Linkable):
     """`value` permits. `hub` is taken for compatibility. Raises ValueError if `value` is negative.
 
@@ -62,8 +78,20 @@ class Semaphore(Linkable):
 
     @property
     def counter(self) -> int:
-        """How many permits are free."""
-        return len(self._free) + (length_hint(self._more) if self._more else 0)
+        """How many permits are free. May be set, while no other thread uses the semaphore; below zero it
+        takes so many releases more until one is free."""
+        free = self._free
+        owed = len(free.owed) if type(free) is _Owing else 0
+        return len(free) - owed + (length_hint(self._more) if self._more else 0)
+
+    @counter.setter
+    def counter(self, value: int) -> None:
+        self._free = _Owing(-value) if value < 0 else [None] * min(value, _FEW)
+        self._more = repeat(None, value - _FEW) if value > _FEW else None
+        if value > 0:
+            self._serve()
+            if self._links:
+                self._notify_links()
 
     def ready(self) -> bool:
         """Is a permit free?"""
