@@ -112,34 +112,6 @@ class Timer(timer.Timer):  # type: ignore[misc]
         return sorted(self._queue.values())
 
 
-class _Pool(Pool):
-    """A pool whose size can change."""
-
-    size: int
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self._excess = 0
-        """How many more places are taken than there are."""
-
-    def resize(self, size: int) -> None:
-        """Have `size` places from now on. Those in places that there are no more stay until they end."""
-        for _ in range(size - self.size):
-            if self._excess:
-                self._excess -= 1
-            else:
-                self._semaphore.release()
-        for _ in range(self.size - size):
-            if not self._semaphore.acquire(blocking=False):
-                self._excess += 1
-        self.size = size
-
-    def _discard(self, greenlet: Greenlet) -> None:
-        super()._discard(greenlet)
-        if self._excess and self._semaphore.acquire(blocking=False):
-            self._excess -= 1
-
-
 class _Job(Greenlet):
     """A task's greenlet."""
 
@@ -159,6 +131,8 @@ class TaskPool(BasePool):  # type: ignore[misc]
     ends there, as when it is terminated. A task that does not wait can be stopped by neither.
     """
 
+    _pool: Any = None
+
     Timer = Timer
     signal_safe = False
     is_green = True
@@ -169,7 +143,7 @@ class TaskPool(BasePool):  # type: ignore[misc]
         self._jobs: dict[int, _Job] = {}
 
     def on_start(self) -> None:
-        self._pool = _Pool(self.limit)
+        self._pool = Pool(self.limit)
 
     def on_stop(self) -> None:
         if self._pool is not None:
@@ -262,15 +236,18 @@ class TaskPool(BasePool):  # type: ignore[misc]
 
     def grow(self, n: int = 1) -> None:
         """Have `n` more places."""
-        self.limit += n
-        self._pool.resize(self.limit)
+        self._resize(n)
 
     def shrink(self, n: int = 1) -> None:
         """Have `n` places less. The tasks in these go on. ValueError if there are not so many."""
         if n > self.limit:
             raise ValueError(f"cannot take {n} from {self.limit} places")
-        self.limit -= n
-        self._pool.resize(self.limit)
+        self._resize(-n)
+
+    def _resize(self, change: int) -> None:
+        self.limit += change
+        self._pool.size = self.limit
+        self._pool._semaphore.counter += change
 
     @property
     def num_processes(self) -> int:
