@@ -195,33 +195,45 @@ class TaskPool(BasePool):  # type: ignore[misc]
         job: Any = getcurrent()
         self._jobs[id(job)] = job
         hard_limit, soft_limit = Timeout(hard), Timeout(soft, SoftTimeLimitExceeded(soft))
+        error: BaseException | None = None
+        late = False
         try:
             accepted(id(job), monotonic())
-            with hard_limit, soft_limit:
-                job.working = True
+            try:
+                with hard_limit, soft_limit:
+                    job.working = True
+                    try:
+                        if job.signum is not None:
+                            raise GreenletExit
+                        outcome = target()
+                    finally:
+                        job.working = False
+                        late = not soft_limit.pending
+            except (WorkerShutdown, WorkerTerminate):
+                raise
+            except BaseException as raised:
+                error = raised
+            if soft and late:
+                timed_out(True, soft)
+            if error is None:
                 try:
-                    if job.signum is not None:
-                        raise GreenletExit
-                    outcome = target()
-                finally:
-                    job.working = False
-                    if soft and not soft_limit.pending:
-                        timed_out(True, soft)
-            succeeded(outcome)
-        except (WorkerShutdown, WorkerTerminate):
-            raise
-        except BaseException as error:
-            if hard and error is hard_limit:
+                    succeeded(outcome)
+                except (WorkerShutdown, WorkerTerminate):
+                    raise
+                except SystemExit as raised:
+                    # The task's own, which Celery hands on: it is not to end the worker.
+                    failed(_info(raised))
+            elif hard and error is hard_limit:
                 timed_out(False, hard)
-            elif isinstance(error, GreenletExit):
-                if job.signum is not None:
-                    failed(_info(Terminated(job.signum)))
-            elif isinstance(error, (Exception, SystemExit)):
-                failed(ExceptionInfo())
-            else:
-                failed(_info(WorkerLostError(repr(error))))
+            elif not isinstance(error, GreenletExit):
+                expected = isinstance(error, (Exception, SystemExit))
+                failed(_info(error if expected else WorkerLostError(repr(error))))
+            elif job.signum is not None:
+                failed(_info(Terminated(job.signum)))
         finally:
             del self._jobs[id(job)]
+            # Its traceback has this frame.
+            error = None
 
     def spawn_n(self, function: Callable[..., object], *args: Any) -> None:
         """Have a greenlet outside of the pool call `function`: Celery's own, for remote control."""
@@ -267,7 +279,7 @@ def _terminate(job: _Job) -> None:
 def _info(error: BaseException) -> Any:
     """`error` as Celery takes it, which wants one that was raised."""
     try:
-        raise error from None
+        raise error
     except BaseException:
         return ExceptionInfo()
 
