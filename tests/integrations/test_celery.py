@@ -347,6 +347,59 @@ def test_size(run_python: RunPython) -> None:
     assert run_python(POOL).check().stdout.split() == ["True"] * 5 + ["refused"]
 
 
+OUTCOMES = """
+import sys
+from greenswitch.integrations.celery import TaskPool
+from greenswitch import Timeout, sleep, spawn_later
+
+pool = TaskPool(10, timeout=0.2)
+pool.start()
+def apply(target, callback=None, accept_callback=None, **options):
+    told = []
+    def failed(info):
+        told.append(type(info.exception.exc).__name__)
+    pool.apply_async(
+        target, callback=callback or told.append, error_callback=failed,
+        accept_callback=lambda pid, when: accept_callback and accept_callback(pid),
+        timeout_callback=lambda soft, seconds: told.append((soft, seconds)), **options,
+    ).join(10)
+    return told
+def fails():
+    1 / 0
+def is_cut_off():
+    with Timeout(0.01):
+        sleep(10)
+def exits(result):
+    sys.exit(1)
+print(apply(lambda: 1), apply(fails), apply(is_cut_off), apply(lambda: 1, exits))
+print(apply(lambda: sleep(10)), apply(lambda: sleep(10), soft_timeout=0.1))
+def terminate(pid):
+    pool.terminate_job(pid, 15)
+begun = []
+print(apply(lambda: begun.append(1), accept_callback=terminate), begun)
+def terminate_later(pid):
+    spawn_later(0.01, pool.terminate_job, pid)
+print(apply(lambda: sleep(10), accept_callback=terminate_later), pool._jobs)
+pool.terminate_job(12345)
+# What Celery itself fails in is not the task's failure, and not cut off by its limits.
+print(apply(lambda: 1, lambda result: sleep(0.3) or print("slow")), apply(lambda: 1, lambda result: 1 / 0))
+"""
+
+
+def test_outcomes(run_python: RunPython) -> None:
+    """What Celery is told of a task that ends in this way or that."""
+    outcome = run_python(OUTCOMES).check()
+    assert outcome.stdout.splitlines() == [
+        "[1] ['ZeroDivisionError'] ['WorkerLostError'] ['SystemExit']",
+        "[(False, 0.2)] [(True, 0.1), 'SoftTimeLimitExceeded']",
+        "['Terminated'] []",
+        "['Terminated'] {}",
+        "slow",
+        "[] []",
+    ]
+    assert outcome.stderr.count("ZeroDivisionError: ") == 1
+
+
 def test_patches_when_it_is_imported(run_python: RunPython) -> None:
     program = """
 import celery
