@@ -916,6 +916,23 @@ def test_an_application_may_take_its_time(serve: Serve, talk: Begin) -> None:
     assert one.answer()[2] == b"onetwo"
 
 
+def test_who_has_upgraded_may_be_silent(serve: Serve, talk: Begin) -> None:
+    """No limit is for the protocol that the connection speaks then."""
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        write = start_response("101 Switching Protocols", [("Upgrade", "x"), ("Connection", "Upgrade")])
+        write(b"")
+        write(environ["wsgi.input"].read(4).upper())
+        return []
+
+    one = talk(serve(app, io_timeout=0.1, idle_timeout=0.1, header_timeout=0.1))
+    one.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    assert one.answer(head_only=True)[0] == 101
+    sleep(0.5)
+    one.send(b"late")
+    assert one.file.read() == b"LATE"
+
+
 # Ending
 
 
