@@ -106,7 +106,7 @@ def fetch(path):
     with urlopen(url + path) as response:
         print(response.status, response.read())
 
-paths = '/0.6/slow', '/0.2/quick', '/0.4/middle'
+paths = '/0.9/slow', '/0.1/quick', '/0.5/middle'
 threads = [threading.Thread(target=fetch, args=(path,)) for path in paths]
 for thread in threads:
     thread.start()
@@ -130,8 +130,8 @@ GREEN_LINES = [
     "b'a child\\n'",
 ]
 PATCHED_LINES = [
-    *("GET /0.6/slow", "GET /0.2/quick", "GET /0.4/middle"),
-    *("200 b'/0.2/quick'", "200 b'/0.4/middle'", "200 b'/0.6/slow'"),
+    *("GET /0.9/slow", "GET /0.1/quick", "GET /0.5/middle"),
+    *("200 b'/0.1/quick'", "200 b'/0.5/middle'", "200 b'/0.9/slow'"),
     "False",
 ]
 

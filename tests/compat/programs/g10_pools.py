@@ -24,7 +24,7 @@ print(sorted(pool.imap_unordered(work, range(7))), pool.apply(work, (3,)), worki
 print(pool.free_count(), len(pool), pool.full())
 threads = ThreadPool(2)
 print(threads.map(abs, [-2, 3]), threads.apply(pow, (2, 5)), threads.maxsize)
-blocking = threads.spawn(time.sleep, 0.2)
+blocking = threads.spawn(time.sleep, 0.7)
 gevent.sleep(0.01)
 print("the hub goes on", blocking.ready())
 print(blocking.get(), blocking.ready())

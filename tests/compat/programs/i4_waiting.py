@@ -84,7 +84,7 @@ with FileObject(reader, "rb") as reading, FileObject(writer, "wb") as writing:
     writing.close()
     print("pipe", lines.get())
 
-children = [gevent.spawn(subprocess.check_output, ["sh", "-c", f"sleep 0.{n}; echo {n}"]) for n in (2, 1)]
+children = [gevent.spawn(subprocess.check_output, ["sh", "-c", f"sleep 0.{n}; echo {n}"]) for n in (5, 1)]
 print("children", [each.value for each in gevent.iwait(children)])
 print("names", socket.gethostbyname("localhost"))
 print("names", socket.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM))
