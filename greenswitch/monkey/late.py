@@ -19,13 +19,14 @@ _KNOWN = frozenset({*sys.stdlib_module_names, "gevent", "greenswitch"})
 
 def taken(names: Iterable[Any], bases: Iterable[type]) -> list[str]:
     """`module.name` wherever a loaded module has one of `names` under a name of its own, or has derived a
-    class from one of `bases`."""
+    class from one of `bases`. What a module calls an original it keeps to give it back, not to use it."""
     by_identity = {id(one): one for one in names}
     found: set[str] = set()
     for module_name, module in list(sys.modules.items()):
         if isinstance(module, ModuleType) and _is_foreign(module_name):
             namespace = list(vars(module).items())
-            found |= {f"{module_name}.{name}" for name, value in namespace if id(value) in by_identity}
+            mine = [name for name, value in namespace if id(value) in by_identity]
+            found |= {f"{module_name}.{name}" for name in mine if "orig" not in name.lower()}
     for base in bases:
         found |= {f"{one.__module__}.{one.__qualname__}" for one in _derived(base)}
     return sorted(found)

@@ -224,6 +224,7 @@ def test_what_was_taken_before_is_warned_of(run_python: RunPython, tmp_path: Pat
         "import socket, ssl\n"
         "from socket import AF_INET, socket as make, timeout\n"
         "from ssl import SSLSocket, SSLContext\n"
+        "_original_socketpair = socket.socketpair\n"
         "class Wrapped(socket.socket): pass\n"
         "class Secure(SSLSocket): pass\n"
     )
