@@ -512,6 +512,20 @@ def test_locks_from_before(run_python: RunPython) -> None:
     )
 
 
+def test_locks_while_the_interpreter_ends(run_python: RunPython) -> None:
+    """I3: what is destroyed last may take a lock for it, as handlers of logging do."""
+    result_of(
+        run_python,
+        """
+        import builtins, logging
+        builtins.kept = logging.StreamHandler()
+        from greenswitch import monkey
+        monkey.patch_all()
+        """,
+        patch=False,
+    )
+
+
 def test_patching_while_importing(run_python: RunPython) -> None:
     """I3: patched in a module that is being imported, whose lock is held by then; threads that import the
     same module wait for each other."""
