@@ -327,7 +327,11 @@ class RLock:
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         """Take it; wait for it, `timeout` seconds at most, if `blocking`. Is it taken?"""
-        me = getcurrent()
+        try:
+            me = getcurrent()
+        except RuntimeError:
+            # The interpreter is at its end: there is nobody to keep out any more.
+            return True
         if self._owner is me:
             self._count += 1
             return True
@@ -340,7 +344,11 @@ class RLock:
     def release(self) -> None:
         """Give it back; it is free when that was done as often as it was taken. RuntimeError if the current
         greenlet does not own it. Does not block."""
-        me = getcurrent()
+        try:
+            me = getcurrent()
+        except RuntimeError:
+            # As above: nothing was taken.
+            return
         if self._owner is not me:
             raise RuntimeError(f"cannot release un-acquired lock. Owner: {self._owner!r} Current: {me!r}")
         self._count -= 1

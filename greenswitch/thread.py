@@ -179,7 +179,12 @@ class RLock(_RLock):
     def release(self) -> None:
         """Give it back; it is free when that was done as often as it was taken. RuntimeError if the current
         thread does not own it. Does not block."""
-        if self._owner is not getcurrent():
+        try:
+            me = getcurrent()
+        except RuntimeError:
+            # The interpreter is at its end, and `acquire` took nothing.
+            return
+        if self._owner is not me:
             raise RuntimeError("cannot release un-acquired lock")
         super().release()
 
