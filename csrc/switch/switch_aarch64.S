@@ -145,21 +145,6 @@ gs_outermost:
         brk     #0
         .cfi_endproc
         .size   gs_outermost, .-gs_outermost
-
-/* Landing pads are there always; the note says so when the compiler asked for them (BTI, bit 0 of the
- * aarch64 feature word).  The guarded-control-stack bit stays clear, because it would be a lie. */
-#if defined(__ARM_FEATURE_BTI_DEFAULT)
-        .section .note.gnu.property, "a"
-        .p2align 3
-        .long   4
-        .long   16
-        .long   5
-        .asciz  "GNU"
-        .long   0xc0000000
-        .long   4
-        .long   1
-        .long   0
-#endif
 #endif
 
-        .section .note.GNU-stack, "", %progbits
+#include "gs_note.h"

@@ -153,21 +153,6 @@ gs_outermost:
         ud2
         .cfi_endproc
         .size   gs_outermost, .-gs_outermost
-
-/* Landing pads are there when the compiler asked for them (IBT, bit 0 of the x86 feature word).  The
- * shadow-stack bit stays clear, because it would be a lie. */
-#if defined(__CET__) && (__CET__ & 1)
-        .section .note.gnu.property, "a", @note
-        .p2align 3
-        .long   4
-        .long   16
-        .long   5
-        .asciz  "GNU"
-        .long   0xc0000002
-        .long   4
-        .long   1
-        .long   0
-#endif
 #endif
 
-        .section .note.GNU-stack, "", %progbits
+#include "gs_note.h"
