@@ -7,11 +7,13 @@
 #   PYTEST_ARGS  passed on to pytest
 #   SECONDS, SEED  for `make stress`
 #   PYTHONS      for `make matrix`: these interpreters in place of those that it finds
+#   WHEELS_ARGS  for `make wheels`: passed on to .ci/wheels.py, which says with --help what it takes
 
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 SECONDS ?= 600
+WHEELS_ARGS ?=
 
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 MADE = $(VENV)/.python-$(PYTHON_VERSION)
@@ -23,13 +25,14 @@ python = $(VENV)/bin/python -I
 pip = $(python) -m pip --disable-pip-version-check
 
 .NOTPARALLEL:
-.PHONY: help demo test stress matrix test-c test-aarch64 lint docs bench conformance clean
+.PHONY: help demo test stress matrix wheels test-c test-aarch64 lint docs bench conformance clean
 
 help:
 	@echo 'make demo          build and install into $(VENV), run the examples, show what they showed'
 	@echo 'make test          build and install into $(VENV), run the tests'
 	@echo 'make stress        the random stress of the switcher for SECONDS seconds, with SEED if given'
 	@echo 'make matrix        the tests on every supported CPython that this machine has'
+	@echo 'make wheels        wheels by the means at hand, in wheelhouse/, each tested where it runs'
 	@echo 'make test-c        the C tests of the machine and stack layers, with each compiler at three levels, and under valgrind'
 	@echo 'make test-aarch64  the same tests, cross-compiled and under qemu'
 	@echo 'make lint          ruff and mypy'
@@ -49,6 +52,9 @@ stress: $(VENV)/.extra $(VENV)/.installed
 
 matrix:
 	@$(PYTHON) .ci/matrix.py $(PYTHONS)
+
+wheels:
+	@$(PYTHON) .ci/wheels.py $(WHEELS_ARGS)
 
 test-c:
 	@sh tests/c/run.sh native

@@ -71,6 +71,16 @@ def interpreters(given: list[str]) -> dict[str, Path]:
     return chosen
 
 
+def counts(report: Path) -> tuple[int, int, int]:
+    """How many tests passed, failed and were skipped, by pytest's report."""
+    total = failed = skipped = 0
+    for suite in ET.parse(report).getroot().iter("testsuite"):
+        total += int(suite.get("tests", 0))
+        failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        skipped += int(suite.get("skipped", 0))
+    return total - failed - skipped, failed, skipped
+
+
 def run_tests(version: str, interpreter: Path) -> tuple[bool, str]:
     """Whether `make test` passed with that interpreter, and its row of the table."""
     with tempfile.TemporaryDirectory() as directory:
@@ -88,13 +98,8 @@ def run_tests(version: str, interpreter: Path) -> tuple[bool, str]:
         )
         if not report.exists():
             return False, COLUMNS.format(version, "-", "-", "-", "not tested: see the error above")
-        suites = ET.parse(report).getroot().iter("testsuite")
-        total = failed = skipped = 0
-        for suite in suites:
-            total += int(suite.get("tests", 0))
-            failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-            skipped += int(suite.get("skipped", 0))
-    row = COLUMNS.format(version, total - failed - skipped, failed, skipped, interpreter)
+        passed, failed, skipped = counts(report)
+    row = COLUMNS.format(version, passed, failed, skipped, interpreter)
     return process.returncode == 0, row
 
 

@@ -29,7 +29,9 @@ def supported(row: str) -> list[str]:
 
 
 def test_wheels_are_for_all_that_the_readme_says() -> None:
-    pytest.importorskip("cibuildwheel", reason="cibuildwheel, which says what it would build, is not installed")
+    pytest.importorskip(
+        "cibuildwheel", reason="cibuildwheel, which says what it would build, is not installed"
+    )
     machines = [MACHINES[machine] for machine in supported("machine")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CIBW_")}
     options = ["--print-build-identifiers", "--platform", "linux", "--archs", " ".join(machines)]
