@@ -5,9 +5,9 @@ how the extensions are compiled (setup.py), and the wheels of a release (wheels.
 
 Everything comes out of a source distribution, which is made first, and needs no Cython from then on.  From
 each CPython of this machine comes a wheel by its own compiler.  `ziglang` from PyPI brings compilers for an
-old glibc, for musl and for aarch64; for those, the interpreter is told that it had been built by that compiler
-for that system, which is one module of settings (see PREPARE).  `auditwheel` then reads the symbols of what
-came out, and gives the wheel the tag for the oldest systems that have them all.
+old glibc, for musl and for aarch64; for those, the interpreter is told that it had been built by that
+compiler for that system, which is one module of settings (see PREPARE).  `auditwheel` then reads the symbols
+of what came out, and gives the wheel the tag for the oldest systems that have them all.
 
 A wheel is tested by each interpreter for which pip would choose it: it is installed into an empty
 environment, and the first program of the README, the microbenchmarks and the switcher's tests are run there.
@@ -314,9 +314,10 @@ def build(
         return Wheel(Path(shutil.copy(made, WHEELHOUSE)), "cc" if target is None else f"zig {target[2]}")
     path = os.pathsep.join((str(tools.home / "bin"), os.environ["PATH"]))
     repaired = directory / "repaired"
+    # musl's loader takes the name libc.so, which zig knows it by, for itself; auditwheel would look for a file.
+    options = ("--exclude", "libc.so", "--wheel-dir", repaired)
     run(
-        name, tools.python, "-I", "-m", "auditwheel", "repair", "--wheel-dir", repaired, made,
-        environment={"PATH": path},
+        name, tools.python, "-I", "-m", "auditwheel", "repair", *options, made, environment={"PATH": path}
     )  # fmt: skip
     (wheel,) = repaired.glob("*.whl")
     return Wheel(Path(shutil.copy(wheel, WHEELHOUSE)), "cc" if target is None else f"zig {target[2]}")
