@@ -53,15 +53,23 @@ def test_without_cython(run_python: RunPython, checkout: Path) -> None:
     assert line.startswith("greenswitch.bench._cbench is left out") and line.endswith("(pip install cython).")
 
 
-def test_source_distribution_needs_no_cython(run_python: RunPython, checkout: Path) -> None:
-    """It carries what Cython makes, and the tree that it was made from does not."""
+@pytest.fixture
+def source_distribution(run_python: RunPython, checkout: Path) -> Path:
+    """The archive that is made of the checkout."""
     pytest.importorskip("Cython")
     run_python(
         f"import runpy, sys; {RUN}", "--quiet", "sdist", directory=checkout, environment=QUIET, timeout=120
     ).check()
     assert not list(checkout.glob("csrc/bench/_cbench.c"))
     (archive,) = (checkout / "dist").iterdir()
-    with tarfile.open(archive) as file:
+    return archive
+
+
+def test_source_distribution_needs_no_cython(
+    run_python: RunPython, checkout: Path, source_distribution: Path
+) -> None:
+    """It carries what Cython makes, and the tree that it was made from does not."""
+    with tarfile.open(source_distribution) as file:
         if sys.version_info >= (3, 12):
             file.extractall(checkout / "dist", filter="data")
         else:
@@ -74,3 +82,34 @@ def test_source_distribution_needs_no_cython(run_python: RunPython, checkout: Pa
     assert built(unpacked) == {"_core", "_cbench"}
     program = "from greenswitch.bench import _cbench; print(0 < _cbench.raw(1000) < 1)"
     assert run_python(program, environment={"PYTHONPATH": str(unpacked)}).check().stdout == "True\n"
+
+
+def test_source_distribution_installs_with_a_compiler_alone(
+    run_python: RunPython, tmp_path: Path, source_distribution: Path
+) -> None:
+    """By pip, offline and where importing Cython fails; the microbenchmarks in C are there."""
+    pytest.importorskip("pip")
+    without = tmp_path / "without"
+    (without / "Cython").mkdir(parents=True)
+    (without / "Cython" / "__init__.py").write_text("raise ImportError('not here')\n", encoding="utf-8")
+    installed = tmp_path / "installed"
+    options = "--quiet --no-build-isolation --no-deps --no-index --no-cache-dir --target".split()
+    pip = "import runpy, sys; sys.argv[0] = 'pip'; runpy.run_module('pip', run_name='__main__')"
+    run_python(
+        pip,
+        "install",
+        *options,
+        str(installed),
+        str(source_distribution),
+        environment={**QUIET, "PYTHONPATH": str(without)},
+        timeout=240,
+    ).check()
+    program = """
+import greenswitch, runpy, sys
+print(greenswitch.__file__)
+sys.argv[1:] = ["--quick", "--only", "raw"]
+runpy.run_module("greenswitch.bench", run_name="__main__")
+"""
+    shown = run_python(program, environment={"PYTHONPATH": str(installed)}).check().stdout
+    assert shown.startswith(str(installed))
+    assert "registers, between equal loops" in shown
