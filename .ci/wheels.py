@@ -77,7 +77,8 @@ own = os.path.join("/usr/include", sysconfig.get_config_var("MULTIARCH") or "-",
                    "python%d.%d" % sys.version_info[:2], "pyconfig.h")
 if os.path.exists(own):
     shutil.copyfile(own, os.path.join(include, "pyconfig.h"))
-soabi = "cpython-%d%d-%s-linux-%s" % (*sys.version_info[:2], machine, "musl" if libc == "musl" else "gnu")
+system = "musl" if libc == "musl" and sys.version_info >= (3, 11) else "gnu"  # 3.10 makes no difference
+soabi = "cpython-%d%d-%s-linux-%s" % (*sys.version_info[:2], machine, system)
 settings = dict(sysconfig.get_config_vars())
 settings.update(
     CC=compiler, LDSHARED=compiler + " -shared", CCSHARED="-fPIC",
@@ -88,6 +89,16 @@ settings.update(
 with open(os.path.join(directory, "gs_settings.py"), "w") as file:
     file.write("build_time_vars = %r" % {name: value for name, value in settings.items()
                                          if isinstance(value, (str, int))})
+"""
+
+
+# Runs setup.py in a directory.  What runs an interpreter elsewhere need not keep the one that it is in: chroot
+# does not.
+SETUP = """
+import os, runpy, sys
+os.chdir(sys.argv.pop(1))
+sys.argv[0] = "setup.py"
+runpy.run_path("setup.py", run_name="__main__")
 """
 
 
@@ -309,8 +320,8 @@ def build(
             "_PYTHON_HOST_PLATFORM": f"linux-{machine}",
         }
         python = [word for word in python if word != "-I"]
-    arguments = ("setup.py", "--quiet", "bdist_wheel", "--dist-dir", directory / "dist")
-    run(name, *python, *arguments, directory=tree, environment=environment)
+    arguments = ("--quiet", "bdist_wheel", "--dist-dir", directory / "dist")
+    run(name, *python, "-c", SETUP, tree, *arguments, environment=environment)
     (made,) = (directory / "dist").glob("*.whl")
     if not tools.auditwheel:
         return Wheel(Path(shutil.copy(made, WHEELHOUSE)), "cc" if target is None else f"zig {target[2]}")
