@@ -92,8 +92,8 @@ with open(os.path.join(directory, "gs_settings.py"), "w") as file:
 """
 
 
-# Runs setup.py in a directory.  What runs an interpreter elsewhere need not keep the one that it is in: chroot
-# does not.
+# Runs setup.py in a directory.  What runs an interpreter elsewhere need not keep the one that it is in:
+# chroot does not.
 SETUP = """
 import os, runpy, sys
 os.chdir(sys.argv.pop(1))
@@ -363,6 +363,15 @@ def build_all(tools: Tools, archive: Path, chosen: Sequence[Interpreter]) -> lis
     return list(wheels.values())
 
 
+def has_pip(interpreter: Interpreter) -> bool:
+    """Whether it has what it takes to put pip into an environment, and what pip itself imports."""
+    try:
+        run("probe", *interpreter.before, interpreter.path, "-I", "-c", "import ensurepip, ssl, zlib")
+    except Failed:
+        return False
+    return True
+
+
 def install(tools: Tools, wheel: Wheel, interpreter: Interpreter, name: str) -> tuple[str, ...]:
     """The words that run Python in an empty environment with that wheel and pytest in it."""
     home, find = WORK / name, WORK / f"{name}-links"
@@ -370,14 +379,14 @@ def install(tools: Tools, wheel: Wheel, interpreter: Interpreter, name: str) -> 
     shutil.copy(wheel.path, find)
     wanted = ("install", "--quiet", "--no-index", "--find-links", str(find), "greenswitch")
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    try:
-        python = environment_of(interpreter, name)
+    python = (*interpreter.before, str(home / "bin" / "python"), "-I")
+    if interpreter.machine == platform.machine() and has_pip(interpreter):
+        environment_of(interpreter, name)
         run(name, *python, "-m", "pip", *wanted)
-    except Failed:
-        # Without ensurepip, or without the modules that pip needs, another one's pip puts the files there.
+    else:
+        # Another one's pip puts the files there; under an emulator pip takes minutes.
         words = (*interpreter.before, interpreter.path)
         run(name, *words, "-I", "-m", "venv", "--clear", "--without-pip", home)
-        python = (*interpreter.before, str(home / "bin" / "python"), "-I")
         packages = run(name, *python, "-c", where).split()[-1]
         run(
             name, tools.python, "-I", "-m", "pip", *wanted, "--target", packages, "--only-binary=:all:",
