@@ -478,10 +478,13 @@ def main() -> int:
     """The exit status: 0 if there are wheels, and no test of any failed."""
     options = parse()
     shutil.rmtree(WORK, ignore_errors=True)
-    shutil.rmtree(WHEELHOUSE, ignore_errors=True)
     WORK.mkdir(parents=True)
-    WHEELHOUSE.mkdir()
     chosen = list(interpreters(options.python, options.only_given))
+    if not any(interpreter.builds() for interpreter in chosen):
+        say("No wheels: there is no CPython here that greenswitch is for")
+        return 1
+    shutil.rmtree(WHEELHOUSE, ignore_errors=True)
+    WHEELHOUSE.mkdir()
     try:
         tools = Tools()
         archive = make_sdist(tools)

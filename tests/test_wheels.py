@@ -1,16 +1,21 @@
 """What wheels there will be: the workflow, cibuildwheel's settings and the README say the same (spec W1).
 
-What belongs here: comparing files that say where greenswitch runs.  What never does: building
-(test_build.py), or what a built core looks like inside (test_binary.py).
+What belongs here: comparing files that say where greenswitch runs, and what .ci/wheels.py knows of wheels and
+interpreters.  What never does: building (test_build.py), or what a built core looks like inside
+(test_binary.py).
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -81,3 +86,98 @@ def test_only_tags_are_published_and_without_a_password() -> None:
     assert "pypa/gh-action-pypi-publish@" in publish
     assert not [name for name, body in bodies.items() if "id-token" in body or "gh-action-pypi" in body]
     assert "secrets." not in WORKFLOW and "password" not in WORKFLOW.partition("\nname:")[2]
+
+
+@pytest.fixture
+def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """.ci/wheels.py, in a directory of its own, where it may make what it likes."""
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path / ".ci"))
+    monkeypatch.delitem(sys.modules, "matrix", raising=False)
+    spec = importlib.util.spec_from_file_location("wheels", tmp_path / ".ci" / "wheels.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "wheels", module)
+    spec.loader.exec_module(module)
+    module.WORK.mkdir(parents=True)
+    return module
+
+
+def test_interpreter_is_known_for_what_it_is(tool: ModuleType) -> None:
+    found = tool.probe([sys.executable])
+    assert (found.before, found.path) == ((), sys.executable)
+    assert found.version == f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert sysconfig.get_platform() == f"linux-{found.machine}"
+
+
+@pytest.mark.parametrize("words", ["/nonexistent/python", "false", "chroot /nonexistent python3"])
+def test_means_that_is_missing_is_one_line(tool: ModuleType, words: str) -> None:
+    """Nothing to build with: a line for each command, one at the end, and an end with an error."""
+    script = Path(str(tool.__file__))
+    done = subprocess.run(
+        [sys.executable, str(script), "--only-given", "--python", words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.splitlines() == [
+        f"skipped: {words} runs no Python",
+        "No wheels: there is no CPython here that greenswitch is for",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("cp313-cp313-manylinux2014_x86_64.manylinux_2_17_x86_64", {"x86_64 glibc"}),
+        ("cp313-cp313-manylinux_2_34_aarch64", {"aarch64 glibc"}),
+        ("cp313-cp313-musllinux_1_2_x86_64", {"x86_64 musl"}),
+        ("cp313-cp313-linux_x86_64", {"x86_64 glibc"}),
+        ("cp312-cp312-musllinux_1_2_x86_64", set()),
+    ],
+)
+def test_where_a_wheel_runs(tool: ModuleType, tags: str, expected: set[str]) -> None:
+    wheel = tool.Wheel(Path(f"greenswitch-0.1.0-{tags}.whl"), "cc")
+    places = {
+        f"{machine} {libc}": tool.Interpreter((), "python", "3.13", "3.13.1", machine, libc)
+        for machine in ("x86_64", "aarch64")
+        for libc in ("glibc", "musl")
+    }
+    assert {name for name, interpreter in places.items() if wheel.runs_on(interpreter)} == expected
+
+
+def test_native_wheel_for_an_old_glibc_is_enough(tool: ModuleType) -> None:
+    """What ziglang would build for the same systems is not built again."""
+    old, musl = tool.CROSS[:2]
+    for tags, enough in (
+        ("manylinux2014_x86_64.manylinux_2_17_x86_64", True),
+        ("manylinux_2_34_x86_64", False),
+        ("linux_x86_64", False),
+    ):
+        wheel = tool.Wheel(Path(f"greenswitch-0.1.0-cp313-cp313-{tags}.whl"), "cc")
+        assert wheel.serves("cp313", old) is enough
+        assert not wheel.serves("cp312", old) and not wheel.serves("cp313", musl)
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("libc", ["glibc", "musl"])
+def test_extensions_are_named_as_they_are_looked_for(
+    tool: ModuleType, tmp_path: Path, machine: str, libc: str
+) -> None:
+    """CPython tells musl's extensions from glibc's by their names from 3.11 on."""
+    directory = tmp_path / "settings"
+    directory.mkdir()
+    subprocess.run(
+        [sys.executable, "-c", tool.PREPARE, str(directory), "compiler", machine, libc],
+        check=True,
+        timeout=60,
+    )
+    settings: dict[str, dict[str, str]] = {}
+    exec((directory / "gs_settings.py").read_text(encoding="utf-8"), settings)
+    system = "musl" if libc == "musl" and sys.version_info >= (3, 11) else "gnu"
+    version = f"{sys.version_info[0]}{sys.version_info[1]}"
+    assert settings["build_time_vars"]["EXT_SUFFIX"] == f".cpython-{version}-{machine}-linux-{system}.so"
+    header = directory / "include" / "pyconfig.h"
+    assert "#define SIZEOF_LONG 8" in header.read_text(encoding="utf-8"), "it is the real one"
