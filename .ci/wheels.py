@@ -320,7 +320,9 @@ def build(
             "_PYTHON_HOST_PLATFORM": f"linux-{machine}",
         }
         python = [word for word in python if word != "-I"]
-    arguments = ("--quiet", "bdist_wheel", "--dist-dir", directory / "dist")
+    arguments = ["--quiet", "bdist_wheel", "--dist-dir", str(directory / "dist")]
+    if target is not None and libc == "musl":
+        arguments += ["--plat-name", f"musllinux_1_2_{machine}"]  # auditwheel reads there which libc it is
     run(name, *python, "-c", SETUP, tree, *arguments, environment=environment)
     (made,) = (directory / "dist").glob("*.whl")
     if not tools.auditwheel:
