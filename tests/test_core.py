@@ -918,10 +918,11 @@ def test_a_call_that_goes_deeper_than_a_chunk_costs_no_memory_of_the_kernel() ->
 
     assert worst() < 1000
     if sys.version_info >= (3, 11):
-        # What a benchmark of others wants.
+        # What a benchmark of others wants: as without us, which is that each call has to ask, unless this
+        # CPython keeps a chunk itself.  The calls here go deep enough to need one somewhere.
         keep_chunks(False)
         try:
-            assert worst() >= 2000
+            assert (worst() >= 2000) == (max(map(faults_at, range(250))) >= 2000)
         finally:
             keep_chunks(True)
         assert worst() < 1000
