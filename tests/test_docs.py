@@ -76,7 +76,7 @@ def runs(
 
 
 def is_of_a_program(item: pytest.Item) -> bool:
-    return isinstance(item, pytest.Function) and item.originalname == "test_program"
+    return isinstance(item, pytest.Function) and item.function is test_program
 
 
 def pattern_of(printed: str) -> str:

@@ -356,11 +356,6 @@ FAILED = (
         "TestFunctions.test_resolve_ipv6_scope_id",
         _PRIVATE,
     ),
-    Row(
-        "test__socket_ex",
-        "TestClosedSocket.test",
-        "gives send() a timeout of its own; here a socket has one, by settimeout()",
-    ),
     Row("test__socket_ex", "TestRef.test", _PRIVATE),
     Row(
         "test__threading_2",
