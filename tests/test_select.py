@@ -287,6 +287,37 @@ def test_poll_of_a_descriptor_that_is_closed_meanwhile() -> None:
 # The module
 
 
+@pytest.mark.parametrize("timeout", [None, 0.0])
+@pytest.mark.parametrize("way", ["select", "poll", "epoll"])
+def test_who_always_finds_something_is_not_alone(
+    way: str, timeout: float | None, pipe: tuple[int, int], pair: tuple[socket.socket, socket.socket]
+) -> None:
+    """As the thread of a pool of processes does that looks after the workers: until somebody else, who waits
+    for a descriptor of his own, has taken what there is."""
+    reader, writer = pipe
+    os.write(writer, b"x")
+    one, other = pair
+    ended = []
+
+    def ask() -> None:
+        poll, epoll = select.poll(), select.epoll()
+        poll.register(reader, stdlib.POLLIN)
+        epoll.register(reader, stdlib.EPOLLIN)
+        with epoll:
+            while not ended:
+                if way == "select":
+                    assert select.select([reader], [], [], timeout)[0] == [reader]
+                else:
+                    assert (poll if way == "poll" else epoll).poll(timeout)
+
+    asking = spawn(ask)
+    spawn(lambda: ended.append(one.recv(1)))
+    sleep(0)
+    other.send(b"y")
+    asking.join()
+    assert ended == [b"y"]
+
+
 def test_names() -> None:
     """I3: constants and `error` are the standard ones; what can only stop the hub is not there."""
     assert select.error is OSError
