@@ -18,11 +18,12 @@ from operator import index as _index
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ._asyncio import put_back, set_aside
+from ._core import getcurrent
 from ._original import monotonic
 from ._original import select_epoll as _original_epoll
 from ._original import select_poll as _original_poll
 from ._original import select_select as _original_select
-from .hub import Waiter, get_hub
+from .hub import Waiter, get_hub, get_hub_if_any
 from .loop import READ, URGENT, WRITE
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ _ANY_REAL = sys.version_info >= (3, 15)
 _EPOLL_DEFAULT = int(
     getattr(_stdlib, "EPOLLIN", 1) | getattr(_stdlib, "EPOLLPRI", 2) | getattr(_stdlib, "EPOLLOUT", 4)
 )
+
+_ALONE = 0.001
+"""Seconds for which one who always finds something may keep the loop from running."""
 
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
@@ -74,6 +78,7 @@ def select(
         return found if any(found) else None
 
     events: dict[int, int] = {}
+    _let_others_run()
     if (found := ready()) is not None or timeout == 0.0:
         return found or ([], [], [])
     for sources, flag in ((readers, READ), (writers, WRITE), (urgent, URGENT)):
@@ -118,6 +123,7 @@ class poll:
         def ready() -> list[tuple[int, int]] | None:
             return self._poll.poll(0) or None
 
+        _let_others_run()
         if (found := ready()) is not None or seconds == 0.0:
             return found or []
         return _wait(dict(self._events), seconds, ready) or []
@@ -178,9 +184,24 @@ class epoll:
         def ready() -> list[tuple[int, int]] | None:
             return self._epoll.poll(0, maxevents) or None
 
+        _let_others_run()
         if (found := ready()) is not None or timeout == 0.0:
             return found or []
         return _wait({self.fileno(): READ}, timeout, ready) or []
+
+
+def _let_others_run() -> None:
+    """Called before the system is asked, so that what it says then is still true. He who asks may be waiting
+    for others to take what he finds."""
+    hub = get_hub_if_any()
+    if hub is None or monotonic() - hub.loop.now() < _ALONE or getcurrent() is hub:
+        return
+    asyncio_loop = set_aside()
+    try:
+        hub.wait_turn()
+    finally:
+        if asyncio_loop is not None:
+            put_back(asyncio_loop)
 
 
 def _wait(events: dict[int, int], timeout: float | None, ready: Callable[[], _T | None]) -> _T | None:
