@@ -12,9 +12,12 @@ waits if they have something for it.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-__all__ = ["put_back", "set_aside"]
+__all__ = ["apart", "put_back", "set_aside"]
+
+_T = TypeVar("_T")
 
 _ONE_TASK = sys.version_info >= (3, 14)
 
@@ -44,3 +47,13 @@ def put_back(taken: Any) -> None:
     asyncio._set_running_loop(loop)
     if task is not None:
         asyncio._swap_current_task(loop, task)
+
+
+def apart(wait: Callable[..., _T], *args: Any) -> _T:
+    """`wait(*args)`, with the running loop set aside for as long as it takes."""
+    taken = set_aside()
+    try:
+        return wait(*args)
+    finally:
+        if taken is not None:
+            put_back(taken)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from operator import index as _index
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ._asyncio import put_back, set_aside
+from ._asyncio import apart
 from ._core import getcurrent
 from ._original import monotonic
 from ._original import select_epoll as _original_epoll
@@ -196,23 +196,13 @@ def _let_others_run() -> None:
     hub = get_hub_if_any()
     if hub is None or monotonic() - hub.loop.now() < _ALONE or getcurrent() is hub:
         return
-    asyncio_loop = set_aside()
-    try:
-        hub.wait_turn()
-    finally:
-        if asyncio_loop is not None:
-            put_back(asyncio_loop)
+    apart(hub.wait_turn)
 
 
 def _wait(events: dict[int, int], timeout: float | None, ready: Callable[[], _T | None]) -> _T | None:
     """Wait for one of `events` (loop's flags by descriptor) until `ready` finds something; None after
     `timeout` seconds."""
-    asyncio_loop = set_aside()
-    try:
-        return _wait_in_hub(events, timeout, ready)
-    finally:
-        if asyncio_loop is not None:
-            put_back(asyncio_loop)
+    return apart(_wait_in_hub, events, timeout, ready)
 
 
 def _wait_in_hub(events: dict[int, int], timeout: float | None, ready: Callable[[], _T | None]) -> _T | None:

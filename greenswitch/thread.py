@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, ref
 
 from . import _original
-from ._asyncio import put_back, set_aside
+from ._asyncio import apart, put_back, set_aside
 from ._core import GreenletExit, getcurrent, greenlet
 from .event import Event
 from .greenlets import Greenlet
-from .hub import Hub, get_hub, get_hub_if_any, helper_threads
+from .hub import get_hub, get_hub_if_any, helper_threads
 from .local import local
 from .lock import RLock as _RLock
 from .lock import Semaphore
@@ -65,17 +65,8 @@ def _failed_to_take() -> bool:
     if hub is None:
         _original.time_sleep(0)
     elif getcurrent() is not hub:
-        _give_way(hub, set_aside())
+        apart(hub.wait_turn)
     return False
-
-
-def _give_way(hub: Hub, asyncio_loop: Any) -> None:
-    """Let everybody run who is ready by now."""
-    try:
-        hub.wait_turn()
-    finally:
-        if asyncio_loop is not None:
-            put_back(asyncio_loop)
 
 
 class LockType(Semaphore):
@@ -104,12 +95,7 @@ class LockType(Semaphore):
 
     def _wait(self, timeout: float | None) -> bool:
         """Wait until it can be taken. Whoever else runs meanwhile is in no loop of asyncio."""
-        asyncio_loop = set_aside()
-        try:
-            return super().acquire(True, timeout)
-        finally:
-            if asyncio_loop is not None:
-                put_back(asyncio_loop)
+        return apart(super().acquire, True, timeout)
 
     def release(self) -> None:  # type: ignore[override]
         """Give it back. RuntimeError if nobody has it. Does not block."""
@@ -169,12 +155,7 @@ class RLock(_RLock):
             return True
         if not blocking:
             return _failed_to_take()
-        asyncio_loop = set_aside()
-        try:
-            return super().acquire(True, limit)
-        finally:
-            if asyncio_loop is not None:
-                put_back(asyncio_loop)
+        return apart(super().acquire, True, limit)
 
     def release(self) -> None:
         """Give it back; it is free when that was done as often as it was taken. RuntimeError if the current
@@ -346,7 +327,10 @@ def _let_begin() -> None:
     hub = get_hub()
     asyncio_loop = set_aside() if getcurrent() is not hub else None
     if asyncio_loop is not None:
-        _give_way(hub, asyncio_loop)
+        try:
+            hub.wait_turn()
+        finally:
+            put_back(asyncio_loop)
 
 
 def stack_size(size: int | None = None) -> int:
