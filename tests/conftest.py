@@ -106,7 +106,10 @@ def run_python(tmp_path: Path) -> RunPython:
             stdout, stderr = process.communicate(stdin, timeout)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            outcome = Outcome(-signal.SIGKILL, *process.communicate())
+            try:
+                outcome = Outcome(-signal.SIGKILL, *process.communicate(timeout=10))
+            except subprocess.TimeoutExpired:
+                outcome = Outcome(-signal.SIGKILL, "", "(a child in a session of its own has it open)")
             pytest.fail(f"the program was still running after {timeout} s\n{outcome}", pytrace=False)
         return Outcome(process.returncode, stdout, stderr)
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import importlib.util
 import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import demo
 import pytest
 
 if TYPE_CHECKING:
@@ -25,18 +24,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 
-
-def load(path: Path) -> ModuleType:
-    """The module of a file that is on no import path."""
-    spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-demo: Any = load(EXAMPLES / "demo.py")
 
 CASES = {case.program: case for case in demo.all_cases("http://web")}
 PROGRAMS = [pytest.param(case.program, id=f"{case.row} {case.program}") for case in CASES.values()]

@@ -10,13 +10,11 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
-import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING
 
+import demo
 import pytest
 
 if TYPE_CHECKING:
@@ -60,28 +58,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def web() -> Iterator[str]:
-    """A server for which GET /0.3/name takes 0.3 s."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            time.sleep(float(self.path.split("/")[1]))
-            body = self.path.encode() * 10_000
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nobody reads it."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with demo.slow_web_server() as address:
+        yield address
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -139,6 +140,17 @@ def files(peer: Peer) -> list[str]:
     return sorted(path.stem for folder in folders for path in Path(folder).glob(peer.files))
 
 
+def lacking(distribution: str, version: str, *needed: str) -> str | None:
+    """Why the tests that a distribution of this version has cannot be compared with the tables, which were
+    made with it; None if they can. They need these modules too."""
+    missing = [name for name in (distribution, *needed) if find_spec(name.partition(".")[0]) is None]
+    if missing:
+        return f"not installed, so the tests of {distribution} cannot run: {missing}"
+    if metadata.version(distribution) != version:
+        return f"the tables are for the tests of {distribution} {version}"
+    return None
+
+
 def environment(peer: Peer, on_greenswitch: bool, leaks: bool = True) -> dict[str, str]:
     """What the tests run with: nothing of this environment that would change what they do; and on greenswitch
     all child processes are to find it too."""
@@ -168,7 +180,10 @@ def stacks_of(process: subprocess.Popen[str]) -> str:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
-    return process.communicate()[0]
+    try:
+        return process.communicate(timeout=10)[0]
+    except subprocess.TimeoutExpired:
+        return "(who has left its session of processes still has what it writes to)"
 
 
 def run_file(peer: Peer, file: str, on_greenswitch: bool, leaks: bool = True) -> Results:

@@ -7,8 +7,6 @@ does: how the tests are run (`peers`).
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,14 +19,9 @@ from peers import GEVENT
 from table import names
 
 VERSION = sys.version_info[:2]
-NEEDED = ("gevent", "greenlet", "httptools", "psutil", "zope.interface")
-missing = [name for name in NEEDED if importlib.util.find_spec(name.partition(".")[0]) is None]
-installed = None if "gevent" in missing else importlib.metadata.version("gevent")
+LACKING = peers.lacking("gevent", "26.9.0", "greenlet", "httptools", "psutil", "zope.interface")
 
-pytestmark = [
-    pytest.mark.skipif(bool(missing), reason=f"not installed, so gevent's tests cannot run: {missing}"),
-    pytest.mark.skipif(installed not in (None, "26.9.0"), reason="the table is for gevent 26.9.0's tests"),
-]
+pytestmark = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 
 TABLES = {"failed": expected.FAILED, "skipped": expected.SKIPPED + expected.LACKING}
 

@@ -7,8 +7,6 @@ does: how the tests are run (`peers`).
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -20,14 +18,9 @@ from peers import GREENLET
 from table import names
 
 VERSION = sys.version_info[:2]
-NEEDED = ("greenlet", "objgraph", "psutil")
-missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-installed = None if "greenlet" in missing else importlib.metadata.version("greenlet")
+LACKING = peers.lacking("greenlet", "3.5.6", "objgraph", "psutil")
 
-pytestmark = [
-    pytest.mark.skipif(bool(missing), reason=f"not installed, so greenlet's tests cannot run: {missing}"),
-    pytest.mark.skipif(installed not in (None, "3.5.6"), reason="the table is for greenlet 3.5.6's tests"),
-]
+pytestmark = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 
 TIGHT = [test for file in expected.FILES for test in names(expected.TIGHT, file, VERSION)]
 
