@@ -34,7 +34,7 @@ GEVENTS = ("-m", "greenswitch", "run", "--as", "greenlet,gevent", "-m", "gunicor
 PYWSGIS = (*GEVENTS[:-1], "gevent_pywsgi")
 BOTH = pytest.mark.parametrize("command", [OURS, GEVENTS], ids=["ours", "gevent"])
 
-APPLICATION = '''
+APPLICATION = """
 import os, threading, time
 from wsgiref.util import FileWrapper
 
@@ -80,7 +80,7 @@ def application(environ, start_response):
         1 / 0
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
-'''
+"""
 
 
 @pytest.fixture
@@ -330,4 +330,3 @@ def test_tls(serve: Serve, tmp_path: Path, command: tuple[str, ...]) -> None:
     said = program.end()
     if command is OURS:
         assert "Traceback" not in said
-
