@@ -8,12 +8,15 @@ is expected (the modules `expected_*`), and any of their code: it is run from wh
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
@@ -149,6 +152,18 @@ def lacking(distribution: str, version: str, *needed: str) -> str | None:
     if metadata.version(distribution) != version:
         return f"the tables are for the tests of {distribution} {version}"
     return None
+
+
+@functools.cache
+def name_servers_answer() -> bool:
+    """Whether this machine's name servers say something about a name, be it that there is none; some networks
+    swallow what is sent to them."""
+    start = time.monotonic()
+    try:
+        socket.getaddrinfo("nonexistent.invalid", 80)
+    except OSError:
+        pass
+    return time.monotonic() - start < 0.5
 
 
 def environment(peer: Peer, on_greenswitch: bool, leaks: bool = True) -> dict[str, str]:

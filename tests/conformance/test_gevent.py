@@ -26,9 +26,14 @@ pytestmark = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 TABLES = {"failed": expected.FAILED, "skipped": expected.SKIPPED + expected.LACKING}
 
 
+def can_be_run(file: str) -> bool:
+    """Two wait for name servers hundreds of times."""
+    return file not in {"test__socket_dns", "test__socket_dns6"} or peers.name_servers_answer()
+
+
 @pytest.fixture(scope="module")
 def runs() -> Iterator[peers.Runs]:
-    with peers.Runs(GEVENT, expected.FILES, [True]) as made:
+    with peers.Runs(GEVENT, filter(can_be_run, expected.FILES), [True]) as made:
         yield made
 
 
@@ -50,6 +55,8 @@ def test_the_table_has_all_files() -> None:
 
 @pytest.mark.parametrize("file", expected.FILES)
 def test_file(runs: peers.Runs, file: str) -> None:
+    if not can_be_run(file):
+        pytest.skip("this machine's name servers do not answer")
     results = outcome(runs, file)
     allowed = {status: names(rows, file, VERSION) for status, rows in TABLES.items()}
     either = names(expected.EITHER, file, VERSION)
@@ -70,7 +77,9 @@ def test_file(runs: peers.Runs, file: str) -> None:
 
 def test_enough_of_them_pass(runs: peers.Runs) -> None:
     """So that the tables cannot grow without anybody noticing. What gevent itself skips does not count."""
-    statuses = [ended.status for file in expected.FILES for ended in outcome(runs, file).values()]
+    statuses = [
+        ended.status for file in filter(can_be_run, expected.FILES) for ended in outcome(runs, file).values()
+    ]
     missed = len(GEVENT.hanging) + len(peers.all_names(expected.LACKING))
     ran = len(statuses) - statuses.count("skipped") + missed
     assert statuses.count("passed") / ran >= 0.85
