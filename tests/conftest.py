@@ -84,6 +84,13 @@ def impatient_with_name_servers() -> None:
     os.environ["RES_OPTIONS"] = "timeout:1 attempts:1"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Also where a shell has started this in its background, ignoring SIGINT, as child processes then do."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 def run_python(tmp_path: Path) -> RunPython:
     """A function that runs a Python program in a process of its own; see RunPython."""
