@@ -102,7 +102,7 @@ def main() -> int:
     if options.json:
         figures = {
             who: {
-                loops: {"best": min(values), "median": statistics.median(values)}
+                loops: {"best": min(values), "median": statistics.median(values), "worst": max(values)}
                 for loops, values in rows.items()
             }
             for who, rows in seen.items()

@@ -2,13 +2,13 @@
 
     python3 benchmarks/results.py [--only PART,...] [--quick] [--out FOLDER]
 
-The parts are the microbenchmarks of the switcher and of the hub, tasks that wait for each other, servers of
-echoes and of WSGI, and four series that are plotted. In one interpreter, the one that runs this; on one core,
-but for the load on the servers. What is not installed is left out, and the file says which versions of what
-were there. Plots need matplotlib: the extra `benchmarks`.
+The parts are switches of registers in C, the microbenchmarks of the switcher and of the hub, tasks that wait
+for each other, servers of echoes and of WSGI, and four series that are plotted. In one interpreter, the one
+that runs this; on one core, but for the load on the servers. What is not installed is left out, and the file
+says which versions of what were there. Plots need matplotlib: the extra `benchmarks`.
 
 What belongs here: having the others measure, the series, the tables and plots. What never does: what is
-measured once (`python -m greenswitch.bench`, tasks.py, echo.py, wsgi.py).
+measured once (`python -m greenswitch.bench`, context_switch.py, tasks.py, echo.py, wsgi.py).
 """
 
 from __future__ import annotations
@@ -62,15 +62,25 @@ class Part(NamedTuple):
     plot: Plot | None = None
 
 
+class LeftOut(Exception):
+    """Something that a part needs is not on this machine; what is said of it."""
+
+
 def have(script: Iterable[str], quick: bool, quickly: Iterable[str]) -> Any:
     """What a script that is given `--json FILE` writes there."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "figures.json")
-        subprocess.run(
+        done = subprocess.run(
             [sys.executable, *script, *(quickly if quick else ()), "--json", str(file)],
-            check=True,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+        if done.returncode == 1 and "Traceback" not in done.stderr:
+            raise LeftOut(done.stderr.strip().splitlines()[-1])
+        sys.stderr.write(done.stderr)
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(script)} has failed with status {done.returncode}.")
         return json.loads(file.read_text(encoding="utf-8"))
 
 
@@ -103,6 +113,16 @@ def microbenchmarks(what: str, peer: str, title: str, text: str, quick: bool) ->
             cells[0] = spread(subjects[2])
         rows.append((row["text"], row["unit"], *cells, "" if ours is None else ratio(ours, subjects[1])))
     return Part(title, text, ("", "", US, peer, "ratio"), rows)
+
+
+def of_registers(quick: bool) -> Part:
+    figures = have([str(HERE / "context_switch.py")], quick, ["--runs", "2"])
+    rows = [(who, *(spread(row) for row in rows.values())) for who, rows in figures.items()]
+    text = (
+        "`benchmarks/context_switch.py`: nanoseconds for a switch in C. Two places wait in the same loop, as"
+        " two greenlets wait in the same line of the switcher, or in two loops."
+    )
+    return Part("Registers", text, ("", "one loop", "two loops"), rows)
 
 
 def of_switcher(quick: bool) -> Part:
@@ -240,6 +260,7 @@ def of_memory(quick: bool) -> Part:
 
 
 PARTS: dict[str, Callable[[bool], Part]] = {
+    "registers": of_registers,
     "switcher": of_switcher,
     "depth": of_depth,
     "number": of_number,
@@ -333,8 +354,10 @@ def main() -> None:
         print(name, flush=True)
         try:
             part = PARTS[name](options.quick)
-        except subprocess.CalledProcessError as error:
-            raise SystemExit(f"{name}: its command has failed with status {error.returncode}.") from None
+        except LeftOut as reason:
+            print(reason, file=sys.stderr)
+            lines += ["", f"## {name.capitalize()}", "", f"Left out: {reason}"]
+            continue
         lines += table(part, pyplot is not None)
         if part.plot is not None and pyplot is not None:
             draw(part.plot, options.out / "plots", pyplot)

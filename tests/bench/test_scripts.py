@@ -98,6 +98,10 @@ def test_what_is_missing(tmp_path: Path) -> None:
     for script in ("echo.py", "wsgi.py"):
         done = run(script, "--only", "nonsense")
         assert done.returncode == 2 and "no server 'nonsense'" in done.stderr
+    without = str(tmp_path)
+    done = run("results.py", "--only", "wsgi", "--out", without, PATH=without)
+    assert done.returncode == 0 and "Left out: wrk is not" in (tmp_path / "RESULTS.md").read_text()
+    assert "Traceback" not in done.stderr
     done = run("results.py", "--only", "nonsense")
     assert done.returncode == 2 and "no part 'nonsense'" in done.stderr
     done = run("tasks.py", "--only", "nonsense")
