@@ -77,7 +77,7 @@ class Timeout(BaseException):
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> bool:
         timer = self._timer
-        if timer is not None and timer[2] is not None:
+        if timer is not None:
             self._loop.cancel_timer(timer)
             self._greenlet = None
         return value is self and self.exception is False
@@ -118,7 +118,7 @@ class Timeout(BaseException):
     def cancel(self) -> None:
         """Do not raise. It may be started again. Does nothing if it is not pending."""
         timer = self._timer
-        if timer is not None and timer[2] is not None:
+        if timer is not None:
             self._loop.cancel_timer(timer)
             self._greenlet = None
 

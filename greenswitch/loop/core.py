@@ -391,12 +391,11 @@ class Loop:
         returning."""
         try:
             when = self._clock() + seconds
-            ordered = when < _FOREVER
+            if not when < _FOREVER and when != when:
+                # It has no place in an order, and would hide the timers behind it.
+                raise ValueError("Invalid value NaN (not a number)")
         except TypeError:
             raise TypeError(f"must be real number, not {type(seconds).__name__}") from None
-        if not ordered and when != when:
-            # It has no place in an order, and would hide the timers behind it.
-            raise ValueError("Invalid value NaN (not a number)")
         self._sequence = number = self._sequence + 1
         timer: Timer = [when, number, callback]
         heappush(self._timers, timer)
