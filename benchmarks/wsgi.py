@@ -67,12 +67,14 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(names))
     parser.add_argument("--json")
     options = parser.parse_args()
+    asked = options.only.split(",")
+    for name in asked:
+        if name not in names:
+            parser.error(f"no server {name!r}: {', '.join(names)}")
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed: it is a package of Debian and Ubuntu.")
     chosen = []
-    for name in options.only.split(","):
-        if name not in names:
-            parser.error(f"no server {name!r}: {', '.join(names)}")
+    for name in asked:
         try:
             _servers.need(*_servers.WSGI[name][1])
             chosen.append(name)
