@@ -690,6 +690,6 @@ def test_the_hub_waits_with_every_poller(wanted: str) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=300,
     )
     assert outcome.returncode == 0, outcome.stdout[-5000:] + outcome.stderr
