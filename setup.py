@@ -143,10 +143,15 @@ class BuildExt(build_ext):
         errors = re.findall(r"error: (?:#error )?(.+)", process.stderr)
         if not errors:
             refuse(f"the C compiler {compiler[0]!r} does not work (exit status {process.returncode}).")
-        if "Python.h" in errors[0]:
+        if re.search(r"\b(Python|pyconfig)\.h\b", errors[0]):
             refuse(
                 f"the C headers of {sys.executable} are missing ({errors[0]}). Install them: the package is "
                 "python3-dev on Debian and Ubuntu, python3-devel on Fedora."
+            )
+        if re.search(r"No such file|file not found", errors[0]):
+            refuse(
+                f"the headers of the C library are missing ({errors[0]}). Install them: the package is "
+                "libc6-dev on Debian and Ubuntu, glibc-devel on Fedora, musl-dev on Alpine."
             )
         refuse(errors[0].strip('"'))
 

@@ -99,6 +99,17 @@ distutils.sysconfig.get_python_inc = lambda *a, **k: {str(empty)!r}
     assert said.endswith("the package is python3-dev on Debian and Ubuntu, python3-devel on Fedora.")
 
 
+def test_no_headers_of_the_c_library(run_python: RunPython, tree: Path) -> None:
+    """There is a Python.h, and it includes one that is not there."""
+    option = pretended_headers(tree)
+    with open(tree / "pretended" / "Python.h", "a", encoding="utf-8") as header:
+        header.write("#include <stdlib-that-is-missing.h>\n")
+    said = refusal(run_python, tree, option)
+    assert said.startswith("the headers of the C library are missing (")
+    assert "stdlib-that-is-missing.h" in said
+    assert said.endswith("libc6-dev on Debian and Ubuntu, glibc-devel on Fedora, musl-dev on Alpine.")
+
+
 def test_unsupported_machine(run_python: RunPython, tree: Path) -> None:
     said = refusal(run_python, tree, environment={"CFLAGS": "-U__x86_64__ -U__aarch64__"})
     assert said == "greenswitch runs on x86-64 and aarch64 only: there is no stack switch for this machine."
