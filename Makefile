@@ -24,6 +24,10 @@ SOURCES := setup.py pyproject.toml \
 python = $(VENV)/bin/python -I
 pip = $(python) -m pip --disable-pip-version-check
 
+# What pip says above of an index that it cannot reach is long, and does not say what for.
+no_index = { echo 'could not install $(1): they come from PyPI, or from the index that pip is configured for' >&2; \
+	exit 1; }
+
 .NOTPARALLEL:
 .PHONY: help demo test stress matrix wheels test-c test-aarch64 lint docs bench conformance clean
 
@@ -92,7 +96,7 @@ $(MADE):
 			'(the package is python3-venv on Debian and Ubuntu)' >&2; exit 1; }
 	@echo "making $(VENV) with Python $(PYTHON_VERSION)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(pip) install -qq 'setuptools>=77.0.3' 'cython>=3.1'
+	@$(pip) install -qq 'setuptools>=77.0.3' 'cython>=3.1' || $(call no_index,setuptools and Cython)
 	@touch $@
 
 # setup.py compiles first and by itself: what it has to say about this machine is then said without pip's
@@ -108,12 +112,12 @@ $(VENV)/.extra: pyproject.toml $(MADE)
 	@echo 'installing what the tests need'
 	@$(python) setup.py --quiet build_ext
 	@rm -rf build/lib*
-	@$(pip) install -qq --no-build-isolation '.[test]'
+	@$(pip) install -qq --no-build-isolation '.[test]' || $(call no_index,what the tests need)
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml $(MADE)
 	@echo 'installing what the documentation is made with'
 	@$(python) setup.py --quiet build_ext
 	@rm -rf build/lib*
-	@$(pip) install -qq --no-build-isolation '.[docs]'
+	@$(pip) install -qq --no-build-isolation '.[docs]' || $(call no_index,what the documentation is made with)
 	@touch $@
