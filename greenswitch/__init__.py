@@ -10,7 +10,13 @@ from __future__ import annotations
 from importlib import import_module
 from sys import getswitchinterval, setswitchinterval
 
-from ._core import _C_API as _C_API  # has to be here: its capsule's name is the way to it
+try:
+    from ._core import _C_API as _C_API  # has to be here: its capsule's name is the way to it
+except ModuleNotFoundError:
+    raise ImportError(
+        f"greenswitch in {__path__[0]} has no compiled core for this Python. If that is its source: install "
+        "it, for example by `pip install .` there, and start Python in another directory"
+    ) from None
 from ._core import GreenletExit, error, getcurrent, gettrace, greenlet, settrace
 
 # The name alone tells type checkers what is meant; importing `typing` would cost as much as the switcher.

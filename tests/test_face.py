@@ -6,7 +6,9 @@ What belongs here: `greenswitch/__init__.py`. What never does: what the names do
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +31,17 @@ def test_every_promised_name_is_there_and_is_its_homes() -> None:
     assert set(greenswitch.__all__) <= set(dir(greenswitch))
     assert set(greenswitch._HOMES) <= set(greenswitch.__all__)
     assert greenswitch.__version__ == "0.1.0"
+
+
+def test_without_a_core_it_says_what_to_do(run_python: RunPython, tmp_path: Path) -> None:
+    """Who starts Python in the source tree finds that first."""
+    source = tmp_path / "greenswitch"
+    source.mkdir()
+    shutil.copy(str(greenswitch.__file__), source)
+    program = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nimport greenswitch"
+    said = run_python(program).stderr.splitlines()[-1]
+    assert said.startswith(f"ImportError: greenswitch in {source} has no compiled core for this Python.")
+    assert "`pip install .`" in said and "another directory" in said
 
 
 def test_a_name_that_is_not_there() -> None:
