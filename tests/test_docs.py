@@ -13,8 +13,11 @@ import importlib.util
 import os
 import pkgutil
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -105,6 +108,34 @@ def test_program(
         ended = run(program, tmp_path)
     assert re.fullmatch(pattern_of(printed), ended.stdout), f"printed:\n{ended.stdout}\nnot:\n{printed}"
     assert ended.returncode == 0
+
+
+@pytest.mark.skipif(
+    shutil.which("cc") is None or importlib.util.find_spec("Cython") is None,
+    reason="cc and Cython make extension modules",
+)
+@pytest.mark.parametrize(
+    ("language", "name", "call", "printed"),
+    [
+        ("c", "example.c", "example.call(lambda: 42)", "42\n"),
+        ("cython", "counter.pyx", "counter.Counter().switch()", "1\n"),
+    ],
+)
+def test_extension_module(tmp_path: Path, language: str, name: str, call: str, printed: str) -> None:
+    """What the page about the C API shows, compiled as it says there, for this Python."""
+    page, module = PAGES["c-api"], name.partition(".")[0]
+    (source,) = re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.M | re.S)
+    (compiling,) = re.findall(r"^    (cc .*)$", page, flags=re.M)
+    compiling = compiling.replace("$(python3-config --includes)", f"-I{sysconfig.get_path('include')}")
+    compiling = compiling.replace("python -c", f"{shlex.quote(sys.executable)} -c")
+    commands = [compiling.replace("example", module)]
+    if language == "cython":
+        assert f"`cython -3 {name}`" in page
+        commands.insert(0, f"{shlex.quote(sys.executable)} -m cython -3 {name}")
+    (tmp_path / name).write_text(source, encoding="utf-8")
+    for command in commands:
+        subprocess.run(command, shell=True, cwd=tmp_path, check=True, timeout=120)
+    assert run(f"import {module}; print({call})", tmp_path).stdout == printed
 
 
 def test_text_that_differs_is_noticed() -> None:
