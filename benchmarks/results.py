@@ -72,6 +72,7 @@ def have(script: Iterable[str], quick: bool, quickly: Iterable[str]) -> Any:
         file = Path(folder, "figures.json")
         done = subprocess.run(
             [sys.executable, *script, *(quickly if quick else ()), "--json", str(file)],
+            cwd=folder,  # `-m` looks there first, and in the repository finds the source
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

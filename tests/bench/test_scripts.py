@@ -21,6 +21,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 def run(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(BENCHMARKS / script), *arguments],
+        cwd=BENCHMARKS.parent,  # where people start them
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -77,11 +78,18 @@ def test_tasks(tmp_path: Path) -> None:
 
 
 def test_results(tmp_path: Path) -> None:
-    done = run("results.py", "--quick", "--only", "depth,memory,tasks", "--out", str(tmp_path / "new"))
+    done = run(
+        "results.py", "--quick", "--only", "switcher,depth,memory,tasks", "--out", str(tmp_path / "new")
+    )
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "new/RESULTS.md").read_text()
     assert text.startswith("# Measured\n") and f"greenswitch {greenswitch.__version__}" in text
-    for title in ("Switch against depth", "Memory against number", "Tasks that wait for each other"):
+    for title in (
+        "The switcher",
+        "Switch against depth",
+        "Memory against number",
+        "Tasks that wait for each other",
+    ):
         assert f"\n## {title}\n" in text
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert any(line.startswith("| 5 | ") for line in table) and any("| 1,000 | " in line for line in table)
