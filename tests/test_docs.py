@@ -138,6 +138,18 @@ def test_extension_module(tmp_path: Path, language: str, name: str, call: str, p
     assert run(f"import {module}; print({call})", tmp_path).stdout == printed
 
 
+def test_the_line_that_takes_the_name_for_an_environment(tmp_path: Path) -> None:
+    (line,) = re.findall(r"`\.pth`, with this line:\n\n```text\n(.*\n)```", PAGES["from-greenlet"])
+    (tmp_path / "names.pth").write_text(line, encoding="utf-8")
+    program = f"""
+import site
+site.addsitedir({str(tmp_path)!r})
+import greenlet, greenswitch
+print(greenlet.greenlet is greenswitch.greenlet)
+"""
+    assert run(program, tmp_path).stdout == "True\n"
+
+
 def test_text_that_differs_is_noticed() -> None:
     pattern = pattern_of("a ... (b)\n...\nend\n")
     assert re.fullmatch(pattern, "a 0x1 (b)\nend\n") and re.fullmatch(pattern, "a  (b)\n1\n2\nend\n")
