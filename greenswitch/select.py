@@ -11,9 +11,11 @@ its own is: that one is borrowed, however many there are behind it.
 
 from __future__ import annotations
 
+import os as _os
 import select as _stdlib
 import sys
 from collections.abc import Callable, Iterable
+from errno import EBADF
 from operator import index as _index
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -61,7 +63,8 @@ def select(
     be read, to be written to, with urgent data. Blocks until there is one, `timeout` seconds at most (None:
     for ever); three empty lists then.
 
-    TypeError, ValueError and OSError as the standard `select`.
+    TypeError, ValueError and OSError as the standard `select`; OSError (EBADF) as well when one of them is
+    closed meanwhile by another greenlet.
     """
     if timeout is not None:
         timeout = _number(timeout, "timeout must be a float or None")
@@ -77,6 +80,13 @@ def select(
         found = _original_select(readers, writers, urgent, 0)
         return found if any(found) else None
 
+    def still_ready() -> tuple[list[Any], list[Any], list[Any]] | None:
+        try:
+            return ready()
+        except ValueError:
+            # One that had a number has none any more: closed by somebody else meanwhile.
+            raise OSError(EBADF, _os.strerror(EBADF)) from None
+
     events: dict[int, int] = {}
     _let_others_run()
     if (found := ready()) is not None or timeout == 0.0:
@@ -85,7 +95,7 @@ def select(
         for source in sources:
             fd = _fileno(source)
             events[fd] = events.get(fd, 0) | flag
-    return _wait(events, timeout, ready) or ([], [], [])
+    return _wait(events, timeout, still_ready) or ([], [], [])
 
 
 class poll:

@@ -37,7 +37,9 @@ Only the thread whose loop holds the descriptor may set these flags. Another thr
 False after a read of its own, at a moment when the owner's loop has just been told of newer data; that edge
 would be lost. Such a thread tries first, and waits level-triggered in its own hub, for that one wait.
 
-When `close` takes a descriptor away from somebody who waits, he gets OSError (EBADF).
+When `close` takes a descriptor away from somebody who waits, he gets OSError (EBADF). Who waits for its
+number alone - by `select`, a watcher, `wait_read` - is woken, to look for himself: nothing else would ever
+tell him.
 """
 
 from __future__ import annotations
@@ -682,6 +684,10 @@ class socket(_Base):
     # Closing
 
     def _real_close(self, _ss: Any = _csocket) -> None:
+        hub = get_hub_if_any()
+        if hub is not None:
+            # Who waits for the number by other means - `select`, `wait_read`, a watcher - looks for himself.
+            hub.loop.closing_fd(_fileno(self))
         self._give_up_waits()
         try:
             _ss.close(self)
@@ -742,7 +748,9 @@ def wait_read(fileno: int, timeout: float | None = None, timeout_exc: BaseExcept
     meanwhile.
 
     After `timeout` seconds (None: for ever) `timeout_exc` is raised, TimeoutError if it is None. Any number
-    of greenlets may wait for the same descriptor. Closing it does not wake them.
+    of greenlets may wait for the same descriptor. It returns as well when a socket of this module is closed
+    that has it, in the same thread; `os.close` of ours raises OSError (EBADF) here. Closing it in other ways
+    does not end the wait.
     """
     _wait(fileno, READ, timeout, timeout_exc)
 

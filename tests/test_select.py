@@ -6,6 +6,7 @@ What belongs here: the two calls. What never does: the selectors, which become c
 
 from __future__ import annotations
 
+import errno
 import os
 import select as stdlib
 import socket as plain_socket
@@ -282,6 +283,32 @@ def test_poll_of_a_descriptor_that_is_closed_meanwhile() -> None:
         poll = select.poll()
         poll.register(number, select.POLLIN)
     assert poll.poll(1000) == [(number, select.POLLNVAL)]
+
+
+@pytest.mark.parametrize("waited_before", [False, True])
+def test_a_socket_that_another_greenlet_closes(
+    waited_before: bool, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    """Who selects it is told at once, and not when his time is over, whether or not the loop knows the socket
+    itself."""
+    one, other = pair
+    if waited_before:
+        one.settimeout(0.01)
+        with pytest.raises(TimeoutError):
+            one.recv(1)
+    number = one.fileno()
+    poll = select.poll()
+    poll.register(one, select.POLLIN)
+    selected = spawn(select.select, [other, one], [], [])
+    alone = spawn(select.select, [one], [], [])
+    polled = spawn(poll.poll)
+    sleep(0.005)
+    one.close()
+    joinall([selected, alone, polled], timeout=5)
+    for each in (selected, alone):
+        assert isinstance(each.exception, OSError) and each.exception.errno == errno.EBADF
+    assert polled.value == [(number, select.POLLNVAL)]
+    assert get_hub().loop._borrowed == {}
 
 
 # The module

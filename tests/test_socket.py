@@ -637,6 +637,33 @@ def test_detach_wakes_who_waits(tcp: tuple[socket.socket, socket.socket]) -> Non
         waiting.get(timeout=5)
 
 
+@pytest.mark.parametrize("waited_before", [False, True])
+def test_close_wakes_who_waits_for_the_number(
+    waited_before: bool, tcp: tuple[socket.socket, socket.socket]
+) -> None:
+    """By `wait_read` or a watcher of the loop: nothing else would ever tell them. The number may be that of
+    another socket when they are called."""
+    one, _ = tcp
+    if waited_before:
+        registered(one)
+    seen: list[str] = []
+    watcher = get_hub().loop.io(one.fileno(), 1)
+    watcher.start(seen.append, "called")
+    waiting = spawn(socket.wait_read, one.fileno())
+    sleep(0.01)
+    number = one.fileno()
+    with socket.create_server((HOST, 0)) as listener:
+        one.close()
+        os.dup2(listener.fileno(), number)
+    with socket.socket(fileno=number):
+        waiting.get(timeout=5)
+        assert seen == ["called"]
+        with pytest.raises(TimeoutError):
+            socket.wait_read(number, 0.01)
+        assert seen == ["called"]
+    watcher.stop()
+
+
 def test_number_that_is_used_again() -> None:
     """L2: the next socket gets the number of the closed one, and its own events."""
     with serving(echo) as address:

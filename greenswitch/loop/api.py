@@ -147,10 +147,15 @@ class WatcherLoop(Loop):
     def closing_fd(self, fd: int) -> bool:
         """Tell that `fd` is going to be closed: whoever watches it is called once more, from the loop, to
         look for himself. Was there anybody?"""
-        if fd not in self._borrowed:
-            return False
+        evicted = self._borrowed.pop(fd, None)
+        if evicted is not None:
+            self._poller.remove(fd)
+        else:
+            descriptor = self._descriptors.get(fd)
+            if descriptor is None or not descriptor.borrowers:
+                return False
+            evicted, descriptor.borrowers = descriptor.borrowers, None
         # Its number may be in use again before they are called.
-        evicted = self.evict(fd)
         for borrowed in evicted:
             borrowed.lasting = False
         self.ready.append(partial(self._call_borrowers, evicted, -1))
