@@ -590,6 +590,10 @@ class Loop:
         waiting = descriptor.borrowers
         if not waiting:
             return
+        if descriptor.closed:
+            descriptor.borrowers = None
+            self._part(descriptor.fd, waiting)
+            return
         told = [borrowed for borrowed in waiting if flags & (borrowed.events | HANGUP)]
         others = [
             borrowed for borrowed in waiting if borrowed.lasting or not flags & (borrowed.events | HANGUP)
@@ -603,6 +607,25 @@ class Loop:
                 for borrowed in others:
                     borrowed.lasting = False
         self._call_borrowers(told, flags)
+
+    def _part(self, fd: int, waiting: list[Borrowed]) -> None:
+        """Those of `waiting` who borrowed `fd` while it was a descriptor of ours: who waits once looks for
+        himself, who watches it goes on, for the number may still be open."""
+        lasting = [borrowed for borrowed in waiting if borrowed.lasting and borrowed.callback is not None]
+        descriptor = self._descriptors.get(fd)
+        if lasting and descriptor is None:
+            others = self._borrowed.setdefault(fd, [])
+            others += lasting
+            self._after_telling(fd, others)
+        elif lasting and descriptor is not None:
+            # Ours again, and an edge may have been told meanwhile.
+            descriptor.borrowers = [*(descriptor.borrowers or ()), *lasting]
+            try:
+                self._poller.add_edge(fd)
+            except OSError:
+                # Closed behind our back: whoever uses it finds out by himself.
+                pass
+        self._call_borrowers([borrowed for borrowed in waiting if not borrowed.lasting], _ALL)
 
     def _call_borrowers(self, told: list[Borrowed], flags: int) -> None:
         for borrowed in told:

@@ -419,6 +419,36 @@ def test_io_on_a_descriptor_of_ours_goes_on_as_long_as_it_holds(loop: WatcherLoo
     right.close()
 
 
+@pytest.mark.parametrize("registered_again", [False, True])
+def test_io_goes_on_when_a_descriptor_is_not_ours_any_more(loop: WatcherLoop, registered_again: bool) -> None:
+    """As after `detach`: the number stays open, and its watcher is told as before."""
+    left, right = socket.socketpair()
+    left.setblocking(False)
+    descriptor = loop.register(left.fileno())
+    log: list[bytes] = []
+    watcher, other = loop.io(left.fileno(), READ), loop.io(left.fileno(), READ)
+    watcher.start(lambda: log.append(left.recv(1)))
+    other.start(print)
+    right.send(b"a")
+    loop.unregister(descriptor)
+    other.stop()
+    if registered_again:
+        descriptor = loop.register(left.fileno())
+    for _ in range(3):
+        loop.run(nowait=True)
+    right.send(b"bc")
+    for _ in range(4):
+        loop.run(nowait=True)
+    assert log == [b"a", b"b", b"c"]
+    watcher.stop()
+    if registered_again:
+        loop.unregister(descriptor)
+    loop.run(nowait=True)
+    assert loop._borrowed == {} and not loop.active_count
+    left.close()
+    right.close()
+
+
 def test_io_stops_after_a_failure(bench: Bench) -> None:
     def fail() -> None:
         raise OSError("bad")
