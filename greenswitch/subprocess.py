@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ._original import os_set_blocking
 from .fileobject import FileObject
 from .greenlets import Greenlet
+from .hub import get_hub
 from .os import wait_until
 from .select import poll
 
@@ -132,10 +133,10 @@ class Popen(_Base):
     def _call_links(self, _: object) -> None:
         links, self._links = self._links, None
         for link in links or ():
-            self._call_link(link)
-
-    def _call_link(self, link: Callable[[Popen], object]) -> None:
-        link(self)
+            try:
+                link(self)
+            except BaseException as error:
+                get_hub().handle_error((link, self), type(error), error, error.__traceback__)
 
     def pipe_cloexec(self) -> tuple[int, int]:
         """A pipe that children do not get."""

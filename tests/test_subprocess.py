@@ -146,6 +146,24 @@ def test_links() -> None:
         sleep(0.001)
 
 
+def test_a_link_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is told, and keeps no other from being called."""
+    told: list[Any] = []
+
+    def fail(child: Popen) -> None:
+        raise ValueError("a bad link")
+
+    child = Popen(sh("sleep 0.01"))
+    for link in (fail, told.append):
+        child.rawlink(link)
+    joinall([spawn(child.wait)], timeout=60)
+    for _ in range(1000):
+        if told:
+            break
+        sleep(0.01)
+    assert told == [child] and "ValueError: a bad link" in capsys.readouterr().err
+
+
 def test_in_another_thread() -> None:
     """Each thread has its own hub, and children of its own."""
     results: list[Any] = []
