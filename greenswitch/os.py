@@ -132,7 +132,7 @@ def wait_until(ask: Callable[[], _T | None], pid: int, traced: bool, timeout: fl
             pass
         else:
             try:
-                return _ask_again(ask, deadline, _wait_for_end(hub, fd))
+                return _ask_again(ask, hub, deadline, _wait_for_end(hub, fd))
             finally:
                 os_close(fd)
     return _ask_at_signals(ask, hub, deadline)
@@ -142,12 +142,18 @@ _Wait = Callable[["float | None"], object]
 """Waits, at most so many seconds, until it is time to ask again."""
 
 
-def _ask_again(ask: Callable[[], _T | None], deadline: float | None, wait: _Wait) -> _T | None:
+def _ask_again(ask: Callable[[], _T | None], hub: Hub, deadline: float | None, wait: _Wait) -> _T | None:
+    process = _stdlib.getpid()
     while True:
         left = None if deadline is None else deadline - monotonic()
         if left is not None and left <= 0:
             return None
         wait(left)
+        if _stdlib.getpid() != process:
+            # Another greenlet has forked, and this one goes on in the child, who is not told of its parent's
+            # children: asking would say that there is none, and Popen take that for an end.
+            wait = Waiter(hub).wait
+            continue
         found = ask()
         if found is not None:
             return found
@@ -186,7 +192,7 @@ def _ask_at_signals(ask: Callable[[], _T | None], hub: Hub, deadline: float | No
         signals.listen(SIGCHLD, listener)
     except ValueError:
         # Not the main thread.
-        return _ask_again(ask, deadline, _pauses(hub))
+        return _ask_again(ask, hub, deadline, _pauses(hub))
 
     def wait(left: float | None) -> None:
         nonlocal heard
@@ -195,7 +201,7 @@ def _ask_at_signals(ask: Callable[[], _T | None], hub: Hub, deadline: float | No
 
     try:
         found = ask()
-        return _ask_again(ask, deadline, wait) if found is None else found
+        return _ask_again(ask, hub, deadline, wait) if found is None else found
     finally:
         signals.unlisten(SIGCHLD, listener)
 

@@ -344,6 +344,43 @@ def test_children_of_the_parent_are_nobodys_in_the_child(run_python: RunPython) 
     )
 
 
+@pytest.mark.parametrize("means", ["descriptors", "signals"])
+def test_a_wait_for_a_child_of_the_parent_goes_on_in_the_child(run_python: RunPython, means: str) -> None:
+    """G15: as with gevent, it does not end there, and Popen does not take it for a success."""
+    run(
+        run_python,
+        f"""
+        from greenswitch import os as green, subprocess
+        if {means!r} == "signals":
+            green.pidfd_open = None
+        told = []
+        def wait(call, *args):
+            try:
+                told.append(call(*args))
+            except BaseException as error:
+                told.append(error)
+        first = green.fork()
+        if not first:
+            sleep(0.1)
+            os._exit(3)
+        program = subprocess.Popen(["sh", "-c", "sleep 0.1; exit 4"])
+        waiting = [
+            spawn(wait, green.waitpid, first, 0), spawn(wait, program.wait), spawn(wait, program.wait, 0.5)
+        ]
+        sleep(0.01)
+        def child():
+            # Longer than those who ask again now and then.
+            sleep(1.2)
+            assert [type(each) for each in told] == [subprocess.TimeoutExpired], told
+            assert program.returncode is None
+        pid = in_child(child)
+        assert green.waitpid(pid, 0) == (pid, 0)
+        joinall(waiting)
+        assert told == [(first, 3 << 8), 4, 4] or told == [4, 4, (first, 3 << 8)], told
+        """,
+    )
+
+
 def test_fork_watchers_and_reinit(run_python: RunPython) -> None:
     """G15: fork watchers are called in the child; gevent's `reinit()` may be called as well."""
     run(
