@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable
 from errno import EBADF
 from operator import index as _index
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from ._asyncio import apart
 from ._core import getcurrent
@@ -26,7 +26,7 @@ from ._original import select_epoll as _original_epoll
 from ._original import select_poll as _original_poll
 from ._original import select_select as _original_select
 from .hub import Waiter, get_hub, get_hub_if_any
-from .loop import READ, URGENT, WRITE
+from .loop import READ, URGENT, WRITE, Borrowed
 
 if TYPE_CHECKING:
 
@@ -80,12 +80,8 @@ def select(
         found = _original_select(readers, writers, urgent, 0)
         return found if any(found) else None
 
-    def still_ready() -> tuple[list[Any], list[Any], list[Any]] | None:
-        try:
-            return ready()
-        except ValueError:
-            # One that had a number has none any more: closed by somebody else meanwhile.
-            raise OSError(EBADF, _os.strerror(EBADF)) from None
+    def closed(_: list[int]) -> NoReturn:
+        raise OSError(EBADF, _os.strerror(EBADF))
 
     events: dict[int, int] = {}
     _let_others_run()
@@ -95,7 +91,7 @@ def select(
         for source in sources:
             fd = _fileno(source)
             events[fd] = events.get(fd, 0) | flag
-    return _wait(events, timeout, still_ready) or ([], [], [])
+    return _wait(events, timeout, ready, closed) or ([], [], [])
 
 
 class poll:
@@ -136,7 +132,12 @@ class poll:
         _let_others_run()
         if (found := ready()) is not None or seconds == 0.0:
             return found or []
-        return _wait(dict(self._events), seconds, ready) or []
+
+        def closed(numbers: list[int]) -> list[tuple[int, int]]:
+            others = [pair for pair in ready() or () if pair[0] not in numbers]
+            return [(fd, _stdlib.POLLNVAL) for fd in numbers] + others
+
+        return _wait(dict(self._events), seconds, ready, closed) or []
 
 
 class epoll:
@@ -209,31 +210,44 @@ def _let_others_run() -> None:
     apart(hub.wait_turn)
 
 
-def _wait(events: dict[int, int], timeout: float | None, ready: Callable[[], _T | None]) -> _T | None:
+def _wait(
+    events: dict[int, int],
+    timeout: float | None,
+    ready: Callable[[], _T | None],
+    closed: Callable[[list[int]], _T] | None = None,
+) -> _T | None:
     """Wait for one of `events` (loop's flags by descriptor) until `ready` finds something; None after
-    `timeout` seconds."""
-    return apart(_wait_in_hub, events, timeout, ready)
+    `timeout` seconds. If other greenlets close some of the descriptors meanwhile, `closed` is asked in place
+    of the system, to which these numbers may be others by then."""
+    return apart(_wait_in_hub, events, timeout, ready, closed)
 
 
-def _wait_in_hub(events: dict[int, int], timeout: float | None, ready: Callable[[], _T | None]) -> _T | None:
+def _wait_in_hub(
+    events: dict[int, int],
+    timeout: float | None,
+    ready: Callable[[], _T | None],
+    closed: Callable[[list[int]], _T] | None,
+) -> _T | None:
     hub = get_hub()
     loop = hub.loop
     deadline = None if timeout is None else monotonic() + timeout
     pause = 0.0
     while True:
         waiter = Waiter(hub)
-        borrowed = []
+        borrowed: dict[int, Borrowed] = {}
         try:
             for fd, flags in events.items():
                 try:
-                    borrowed.append(loop.borrow(fd, flags, waiter.wake))
+                    borrowed[fd] = loop.borrow(fd, flags, waiter.wake)
                 except OSError:
                     # Closed since it was asked for: the system will say so.
                     waiter.wake()
             woken = waiter.wait(timeout)
         finally:
-            for one in borrowed:
+            for one in borrowed.values():
                 loop.release(one)
+        if closed is not None and (gone := [fd for fd, one in borrowed.items() if one.fd < 0]):
+            return closed(gone)
         found = ready()
         if found is not None or not woken:
             return found

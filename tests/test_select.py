@@ -286,11 +286,12 @@ def test_poll_of_a_descriptor_that_is_closed_meanwhile() -> None:
 
 
 @pytest.mark.parametrize("waited_before", [False, True])
+@pytest.mark.parametrize("used_again", [False, True])
 def test_a_socket_that_another_greenlet_closes(
-    waited_before: bool, pair: tuple[socket.socket, socket.socket]
+    waited_before: bool, used_again: bool, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    """Who selects it is told at once, and not when his time is over, whether or not the loop knows the socket
-    itself."""
+    """Who selects it is told at once, and not when his time is over: whether or not the loop knows the socket
+    itself, and also when its number is another's by then."""
     one, other = pair
     if waited_before:
         one.settimeout(0.01)
@@ -299,15 +300,19 @@ def test_a_socket_that_another_greenlet_closes(
     number = one.fileno()
     poll = select.poll()
     poll.register(one, select.POLLIN)
-    selected = spawn(select.select, [other, one], [], [])
-    alone = spawn(select.select, [one], [], [])
-    polled = spawn(poll.poll)
+    selecting = [spawn(select.select, what, [], []) for what in ([other, one], [one], [number])]
+    polling = spawn(poll.poll)
     sleep(0.005)
     one.close()
-    joinall([selected, alone, polled], timeout=5)
-    for each in (selected, alone):
+    if used_again:
+        os.dup2(other.fileno(), number)
+        again = socket.socket(fileno=number)
+    joinall([*selecting, polling], timeout=5)
+    for each in selecting:
         assert isinstance(each.exception, OSError) and each.exception.errno == errno.EBADF
-    assert polled.value == [(number, select.POLLNVAL)]
+    if used_again:
+        again.close()
+    assert polling.value == [(number, select.POLLNVAL)]
     assert get_hub().loop._borrowed == {}
 
 

@@ -158,6 +158,7 @@ class WatcherLoop(Loop):
         # Its number may be in use again before they are called.
         for borrowed in evicted:
             borrowed.lasting = False
+            borrowed.fd = -1
         self.ready.append(partial(self._call_borrowers, evicted, -1))
         return True
 

@@ -164,6 +164,7 @@ class Borrowed:
         self, fd: int, events: int, callback: Callable[[int], object], lasting: bool, ref: bool
     ) -> None:
         self.fd = fd
+        """-1 once its owner has said that he closes it: the number may be somebody else's."""
         self.events = events
         self.callback: Callable[[int], object] | None = callback
         """None once it was called for the last time or released."""
