@@ -83,6 +83,13 @@ def select(
     def closed(_: list[int]) -> NoReturn:
         raise OSError(EBADF, _os.strerror(EBADF))
 
+    def still_ready() -> tuple[list[Any], list[Any], list[Any]] | None:
+        try:
+            return ready()
+        except ValueError:
+            # One that had a number has none any more: it was closed in another thread, say.
+            closed([])
+
     events: dict[int, int] = {}
     _let_others_run()
     if (found := ready()) is not None or timeout == 0.0:
@@ -91,7 +98,7 @@ def select(
         for source in sources:
             fd = _fileno(source)
             events[fd] = events.get(fd, 0) | flag
-    return _wait(events, timeout, ready, closed) or ([], [], [])
+    return _wait(events, timeout, still_ready, closed) or ([], [], [])
 
 
 class poll:

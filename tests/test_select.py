@@ -316,6 +316,16 @@ def test_a_socket_that_another_greenlet_closes(
     assert get_hub().loop._borrowed == {}
 
 
+def test_a_socket_that_another_thread_closes(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Nobody tells, so it is seen when the time is over; as for any other that is closed, OSError."""
+    one, _ = pair
+    selecting = spawn(select.select, [one], [], [], 0.05)
+    sleep(0.005)
+    get_hub().threadpool.apply(one.close)
+    selecting.join(timeout=5)
+    assert isinstance(selecting.exception, OSError) and selecting.exception.errno == errno.EBADF
+
+
 # The module
 
 
