@@ -16,6 +16,7 @@ row afterwards, whoever has entered the row looks for permits afterwards.
 
 from __future__ import annotations
 
+import os as _os
 from collections.abc import Iterator
 from itertools import repeat
 from operator import index, length_hint
@@ -28,6 +29,9 @@ from .hub import Entry, Hub, Row, get_hub, stand_in_row, this_thread, wake, wake
 
 __all__ = ["BoundedSemaphore", "DummySemaphore", "RLock", "Semaphore"]
 
+
+_process = object()
+"""Another one in the child of a fork, where the loop may be told to forget what the parent had put in."""
 
 _FEW = 64
 _PATIENCE = 16
@@ -72,8 +76,8 @@ class Semaphore(Linkable):
         """Tagged True: wants a permit; False: only wants to know that there is one."""
         self._home: list[Hub] = []
         """The first is the hub of all who ever waited; `_ABROAD` if there were several."""
-        self._offering = False
-        """Will `_offer` be called by the loop?"""
+        self._offering: object = None
+        """While `_offer` stands in the loop, the `_process` in which it was put there."""
         self._overtaken = 0
 
     @property
@@ -123,8 +127,8 @@ class Semaphore(Linkable):
             except AttributeError:
                 hub = None
             if hub is not None and hub is self._home[0]:
-                if not self._offering:
-                    self._offering = True
+                if self._offering is not _process:
+                    self._offering = _process
                     append(self._offer)
                 return
         self._overtaken = 0
@@ -132,7 +136,7 @@ class Semaphore(Linkable):
 
     def _offer(self) -> None:
         """Called by the loop some time after a release."""
-        self._offering = False
+        self._offering = None
         free = self._free
         if not free and not self._more:
             self._overtaken += 1
@@ -276,6 +280,14 @@ class Semaphore(Linkable):
 
 
 _ABROAD: Any = object()
+
+
+def _begin_process() -> None:
+    global _process
+    _process = object()
+
+
+_os.register_at_fork(after_in_child=_begin_process)
 
 
 def _enter_by_acquire(self: Semaphore) -> None:

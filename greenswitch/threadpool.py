@@ -185,6 +185,8 @@ class ThreadPool(GroupMappingMixin):
         self._promised = 0
         """Places kept for those who were woken to take them and have not run since."""
         self._joining: list[Waiter] = []
+        self._era = self.hub.loop.era
+        """The loop's, to which all of this belongs."""
 
     def __len__(self) -> int:
         return self._under_way
@@ -319,6 +321,7 @@ class ThreadPool(GroupMappingMixin):
         self._current_workers()
         self._wait_for_place()
         loop = self.hub.loop
+        era = loop.era
 
         def call() -> _Report:
             value = error = None
@@ -326,7 +329,7 @@ class ThreadPool(GroupMappingMixin):
                 value = func(*args, **kwargs)
             except BaseException as raised:
                 error = raised
-            return lambda: loop.call_threadsafe(lambda: self._done(outcome, value, error))
+            return lambda: loop.call_threadsafe(lambda: self._done(era, outcome, value, error))
 
         loop.refs += 1
         self._under_way += 1
@@ -338,7 +341,10 @@ class ThreadPool(GroupMappingMixin):
             self._admit()
             raise
 
-    def _done(self, outcome: _Outcome, value: Any, error: BaseException | None) -> None:
+    def _done(self, era: object, outcome: _Outcome, value: Any, error: BaseException | None) -> None:
+        if era is not self.hub.loop.era:
+            # The hub was destroyed meanwhile, and another one goes on with its loop.
+            return
         self.hub.loop.refs -= 1
         self._under_way -= 1
         self._admit()
@@ -373,12 +379,20 @@ class ThreadPool(GroupMappingMixin):
         self.hub.handle_error((self, func), type(error), error, error.__traceback__)
 
     def _current_workers(self) -> Workers:
+        loop = self.hub.loop
+        if self._era is not loop.era:
+            # The loop has forgotten them all, and has counted its `refs` anew.
+            self._era = loop.era
+            self._waiting.clear()
+            self._promised = 0
+            self._joining.clear()
+            self._under_way = 0
         if self._pid != _os.getpid():
             # This is a child process: the threads stayed behind, and what they were doing will never be told
             # here.
             self._pid = _os.getpid()
             self._workers = Workers(self._maxsize, self._idle_seconds)
-            self.hub.loop.refs -= self._under_way
+            loop.refs -= self._under_way
             self._under_way = 0
             self._admit()
         return self._workers
@@ -406,6 +420,7 @@ class ThreadResult:
         self.exc_info: tuple[Any, ...] = ()
         """What was given to `handle_error`: class, exception, traceback."""
         self._call_when_ready = call_when_ready
+        self._era = hub.loop.era
         hub.loop.refs += 1
 
     @property
@@ -433,6 +448,8 @@ class ThreadResult:
         self.hub.loop.call_threadsafe(self._arrive)
 
     def _arrive(self) -> None:
+        if self._era is not self.hub.loop.era:
+            return
         self.hub.loop.refs -= 1
         self._call_when_ready()
         if self.exc_info:

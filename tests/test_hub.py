@@ -1283,6 +1283,25 @@ print("end")
     assert run_python(program).check().stdout == "a greenlet of the new hub\nend\n"
 
 
+def test_what_a_thread_brings_to_a_destroyed_hub_is_nobodys(run_python: RunPython) -> None:
+    """The next hub, which goes on with the loop, neither resumes who had asked nor counts it."""
+    program = """
+import time
+from greenswitch import get_hub, sleep, spawn
+pool = get_hub().threadpool
+pool.spawn(time.sleep, 0.1)
+asking = spawn(pool.apply, time.sleep, (0.1,))
+sleep(0.01)
+loop = get_hub().loop
+get_hub().destroy()
+assert get_hub().loop is loop
+sleep(0.2)
+assert not asking.ready() and loop.refs == 0
+print(get_hub().threadpool.apply(lambda: 5))
+"""
+    assert run_python(program).check().stdout == "5\n"
+
+
 def test_a_hub_of_its_own_loop() -> None:
     results: list[object] = []
 

@@ -298,6 +298,7 @@ class Loop:
         "_wants_signals",
         "_witness",
         "closed",
+        "era",
         "error_handler",
         "hears_signals",
         "idlers",
@@ -320,6 +321,9 @@ class Loop:
         self.refs = 0
         """How many things outside of the loop will still wake it. While there are any, `run` waits for
         them."""
+        self.era = object()
+        """Another one after everything was forgotten. Who notes that a callback stands in the loop notes this,
+        and so knows whether it still does."""
         self.error_handler: ErrorHandler | None = None
         """Called with (context, type, value, traceback) for an exception out of a callback. What it raises
         itself comes out of `run`, which may be called again then."""
@@ -1007,6 +1011,7 @@ class Loop:
 
     def _forget(self) -> None:
         """Forget all callbacks, all timers and everybody who waits."""
+        self.era = object()
         self.ready.clear()
         self.idlers.clear()
         self._timers.clear()

@@ -235,6 +235,51 @@ def test_multiprocessing(run_python: RunPython, tmp_path: Path, method: str) -> 
     )
 
 
+def test_what_the_parent_had_begun_is_not_in_the_childs_way(run_python: RunPython, tmp_path: Path) -> None:
+    """G15: a lock that was on its way to a greenlet, and a pool for whose places greenlets wait, are of use
+    in a child that has none of these greenlets."""
+    run(
+        run_python,
+        tmp_path,
+        """
+        import multiprocessing, threading
+        context = multiprocessing.get_context("fork")
+        lock = threading.Lock()
+        pool = greenswitch.get_hub().threadpool
+        block = monkey.get_original("time", "sleep")
+
+        def take_turns():
+            for _ in range(3):
+                with lock:
+                    time.sleep(0.002)
+
+        def child():
+            threads = [threading.Thread(target=take_turns) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(20)
+                assert not thread.is_alive()
+            with greenswitch.Timeout(20):
+                assert pool.apply(lambda: 5) == 5
+
+        def main():
+            calls = [greenswitch.spawn(pool.apply, block, (0.1,)) for _ in range(pool.maxsize * 2)]
+            lock.acquire()
+            waiting = greenswitch.spawn(take_turns)
+            time.sleep(0.01)
+            lock.release()
+            process = context.Process(target=child)
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+            greenswitch.joinall([waiting, *calls])
+
+        main()
+        """,
+    )
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_futures(run_python: RunPython, tmp_path: Path, method: str) -> None:
     """G15: both kinds of executors; N processes use N cores."""
