@@ -33,6 +33,7 @@ _G = TypeVar("_G", bound="Greenlet")
 
 _Exception = type[BaseException] | BaseException
 _STARTED: Any = object()
+_DOOMED: Any = object()
 _spawn_callbacks: set[Callable[[Greenlet], object]] = set()
 
 
@@ -156,7 +157,7 @@ class Greenlet(greenlet):
         self._done = False
         self._start: Any = None
         """None: not started. What stands in the ready queue, or the timer, that will start it. _STARTED: it
-        runs."""
+        runs, or is done. _DOOMED: it never will."""
         self._links: dict[object, Callable[[Any], object]] | None = None
         """What to call in the end, in this order. The key of a greenlet that joins is its `id`."""
         self._joined_only: bool | None = True
@@ -261,21 +262,11 @@ class Greenlet(greenlet):
         """Undo `add_spawn_callback`. Does nothing if it was not called."""
         _spawn_callbacks.discard(callback)
 
-    def _cancel_start(self) -> None:
-        start = self._start
-        if start is None or start is _STARTED:
-            return
-        if isinstance(start, list):
-            self.loop.cancel_timer(start)
-        else:
-            self.loop.cancel_ready(start)
-        self._start = None
-
     # Running and ending
 
     def run(self) -> Any:
         """Called by the switcher, once, in the new greenlet. To be left alone: a subclass defines `_run`."""
-        if self._done:
+        if self._start is _DOOMED:
             return
         self._start = _STARTED
         target = self._target
@@ -306,10 +297,11 @@ class Greenlet(greenlet):
             if hub is None or hub is not self.parent:
                 self._post(self._notify_links)
             elif self._joined_only:
-                # Nobody but greenlets that wait: the loop wakes each of them itself.
-                for switch in list(links.values()):
-                    append(switch)
-                links.clear()
+                # Nobody but greenlets that wait: the loop wakes each of them itself. What another thread adds
+                # meanwhile stays: it sees that this is done.
+                for key in list(links):
+                    if type(key) is int:
+                        append(links.pop(key))
             else:
                 append(self._notify_links)
 
@@ -324,11 +316,26 @@ class Greenlet(greenlet):
         self._finish()
         get_hub().handle_error(self, type(error), error, error.__traceback__)
 
-    def _die_before_start(self, exception: _Exception) -> None:
-        self._cancel_start()
+    def _die_before_start(self, exception: _Exception) -> bool:
+        """End with `exception`, unless it runs. Was it so?"""
         if not isinstance(exception, BaseException):
             exception = exception() if isinstance(exception, type) else BaseException(exception)
+        # Its own thread may be just about to start it, but no other thread comes between these lines.
+        start = self._start
+        if start is _STARTED or start is _DOOMED:
+            return start is _DOOMED
+        self._start = _DOOMED
+        if start is not None:
+            loop = self.loop
+            if loop is getattr(this_thread, "loop", None):
+                if isinstance(start, list):
+                    loop.cancel_timer(start)
+                else:
+                    loop.cancel_ready(start)
+            elif isinstance(start, list):
+                loop.call_threadsafe(partial(loop.cancel_timer, start))
         self._fail(exception)
+        return True
 
     def throw(self, *args: Any) -> Any:
         """Switch to the greenlet now and raise the exception in it. One that does not run yet ends with it
@@ -660,8 +667,7 @@ class Greenlet(greenlet):
         nothing if it is done."""
         if self._done:
             return
-        if self._start is not _STARTED:
-            self._die_before_start(exception)
+        if self._start is not _STARTED and self._die_before_start(exception):
             return
         self._post(partial(_kill, self, exception))
         if block:

@@ -14,9 +14,20 @@ from typing import Any
 
 import pytest
 
-from greenswitch import GreenletExit, Timeout, getcurrent, iwait, joinall, sleep, spawn
+from greenswitch import (
+    Greenlet,
+    GreenletExit,
+    Timeout,
+    get_hub,
+    getcurrent,
+    iwait,
+    joinall,
+    sleep,
+    spawn,
+    spawn_later,
+)
 from greenswitch.event import AsyncResult, Event
-from greenswitch.hub import get_hub_if_any
+from greenswitch.hub import get_hub_if_any, this_thread
 from greenswitch.lock import BoundedSemaphore, RLock, Semaphore
 from greenswitch.queue import (
     Channel,
@@ -344,3 +355,47 @@ def test_a_greenlet_is_joined_and_killed_from_another_thread() -> None:
     assert made[0].dead and isinstance(joining[0].get(), GreenletExit)
     assert [each.get() for each in joining[1:]] == [made, made, None]
     thread.finish()
+
+
+def test_a_link_that_another_thread_makes_at_the_very_end_is_called() -> None:
+    """While those who join are being woken."""
+    hub = get_hub()
+    called: list[Any] = []
+
+    def link_first(callback: Callable[[], object]) -> None:
+        if this_thread.turn is not hub.turn:
+            this_thread.turn = hub.turn
+            Thread(lambda: target.rawlink(called.append)).finish()
+        hub.loop.ready.append(callback)
+
+    def work() -> None:
+        sleep(0)
+        this_thread.turn = (hub, link_first, hub.suspend)
+
+    target = spawn(work)
+    joining = [spawn(target.join), spawn(target.join)]
+    joinall(joining)
+    sleep(0)
+    assert called == [target] and not target.has_links()
+
+
+@pytest.mark.parametrize("seconds", [None, 0.0, 30.0])
+def test_one_that_does_not_run_yet_is_killed_from_another_thread(seconds: float | None) -> None:
+    """It never runs, and its own thread is the one that takes it out of its loop."""
+    loop = get_hub().loop
+    sleep(0)
+    timers = loop.timer_count
+    ran: list[int] = []
+    if seconds is None:
+        made = Greenlet(ran.append, 1)
+    else:
+        made = spawn_later(seconds, ran.append, 1) if seconds else spawn(ran.append, 1)
+    killer = threading.Thread(target=made.kill, daemon=True)
+    killer.start()
+    killer.join(10)
+    assert not killer.is_alive() and made.dead and isinstance(made.get(), GreenletExit)
+    # What stands in the loop is for the loop's own thread to take out.
+    assert not loop._dropped and loop.timer_count == timers + bool(seconds)
+    sleep(0)
+    sleep(0)
+    assert not ran and loop.timer_count == timers

@@ -283,9 +283,9 @@ class TaskGreenlet(Greenlet):
         self.task = task
         """The task of asyncio."""
 
-    def _die_before_start(self, exception: Any) -> None:
+    def _die_before_start(self, exception: Any) -> bool:
         self.task.cancel()
-        super()._die_before_start(exception)
+        return super()._die_before_start(exception)
 
 
 def _follow(task: asyncio.Future[Any]) -> Any:

@@ -268,7 +268,7 @@ class Loop:
     `call_threadsafe`; it is asked again after them, and 0 ends `run`. `signals`: in the main thread, let a
     signal that arrives while the loop waits end the wait, so that what its Python handler made ready runs.
 
-    Only `call_threadsafe` and `run_callback_threadsafe` may be used from other threads.
+    Only what has `threadsafe` in its name may be used from other threads.
     """
 
     __slots__ = (
