@@ -721,15 +721,19 @@ _own_code = {
 class _Gather:
     """A link to many: keeps what ended, and wakes the one who waits when enough has."""
 
-    __slots__ = ("ended", "waiter", "wanted")
+    __slots__ = ("ended", "times", "waiter", "wanted")
 
     def __init__(self) -> None:
         self.ended: deque[Any] = deque()
+        self.times: dict[int, int] = {}
+        """How often those are wanted that are wanted more than once, by their `id`."""
         self.waiter: Waiter | None = None
         self.wanted = 0
 
     def __call__(self, source: Any) -> None:
         self.ended.append(source)
+        if self.times:
+            self.ended.extend([source] * (self.times.get(id(source), 1) - 1))
         waiter = self.waiter
         if waiter is not None and len(self.ended) >= self.wanted:
             waiter.wake()
@@ -750,7 +754,12 @@ class _Gather:
 
 
 def _link_all(objects: list[Any], gather: _Gather) -> None:
-    for item in objects:
+    unique = {id(item): item for item in objects}
+    if len(unique) < len(objects):
+        # A second link to the same object need not be another one.
+        for item in objects:
+            gather.times[id(item)] = gather.times.get(id(item), 0) + 1
+    for item in unique.values():
         item.rawlink(gather)
 
 
@@ -848,8 +857,10 @@ def joinall(
         return list(wait(greenlets, timeout, count))
     done = []
     for item in iwait(greenlets, timeout, count):
-        if item.exception is not None:
-            raise item.exception
+        # Events and semaphores have none.
+        exception = getattr(item, "exception", None)
+        if exception is not None:
+            raise exception
         done.append(item)
     return done
 

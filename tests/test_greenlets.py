@@ -40,6 +40,7 @@ from greenswitch import (
 )
 from greenswitch.event import AsyncResult, Event
 from greenswitch.exceptions import BlockingSwitchOutError, InvalidSwitchError
+from greenswitch.lock import Semaphore
 
 
 @pytest.fixture(autouse=True)
@@ -740,6 +741,32 @@ def test_wait_and_iwait() -> None:
         break
     gc.collect()
     assert waiting.linkcount() == 0
+
+
+def test_one_that_is_waited_for_several_times_counts_as_often() -> None:
+    kinds: list[tuple[Any, Any]] = [
+        (Event(), Event.set),
+        (AsyncResult(), AsyncResult.set),
+        (Semaphore(0), Semaphore.release),
+    ]
+    for item, end in kinds:
+        other = spawn(sleep)
+        spawn(end, item)
+        assert sorted(wait([item, other, item], timeout=5), key=id) == sorted([item, item, other], key=id)
+        # It is ready now.
+        assert wait([item, item], timeout=5) == [item, item]
+        assert list(iwait([item, item, other, other], count=3, timeout=5))[:2] == [item, item]
+        assert not item.linkcount() and not other.has_links()
+    assert joinall([other, other], timeout=5) == [other, other]
+
+
+def test_joinall_takes_what_cannot_fail() -> None:
+    event, result = Event(), AsyncResult[int]()
+    event.set()
+    assert joinall([event, Semaphore()], raise_error=True)[0] is event  # type: ignore[type-var]
+    result.set_exception(ValueError("of the result"))
+    with pytest.raises(ValueError, match="of the result"):
+        joinall([event, result], raise_error=True)  # type: ignore[type-var]
 
 
 def test_wait_for_nothing_in_particular() -> None:
