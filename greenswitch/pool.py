@@ -13,6 +13,7 @@ from typing import Any
 from ._core import GreenletExit, getcurrent
 from .event import Event
 from .greenlets import Greenlet, joinall, wait
+from .hub import kill
 from .lock import DummySemaphore, Semaphore
 from .queue import SimpleQueue
 from .timeout import Timeout
@@ -70,7 +71,7 @@ class _Work:
         self._spawn = spawn
         self._func = func
         self._arguments = arguments
-        self.room = None if maxsize is None else Semaphore(maxsize)
+        self.room = Semaphore(maxsize) if maxsize else None
         """One permit for each result that may be under way or waiting to be taken: whoever has given a result
         out, gives one back."""
         self._under_way = 1
@@ -287,8 +288,8 @@ class GroupMappingMixin:
 
     def imap(self, func: Callable[..., Any], *iterables: Iterable[Any], maxsize: int | None = None) -> IMap:
         """An iterator over `func` of the items, like `map` of the builtins, in the order of the items. The
-        work is begun at once; with `maxsize` no more than that many results are under way or waiting to be
-        taken."""
+        work is begun at once; with `maxsize`, if it is not 0, no more than that many results are under way or
+        waiting to be taken."""
         return IMap(_Work(self.spawn, func, zip(*iterables, strict=False), maxsize))
 
     def imap_unordered(
@@ -330,12 +331,17 @@ class Group(GroupMappingMixin):
         return getcurrent() in self.greenlets
 
     def add(self, greenlet: Greenlet) -> None:
-        """Take in a greenlet, started or not."""
+        """Take in a greenlet, started or not. Does nothing if it is in. A bare one, whose end nobody is told
+        of, stays in until `discard`."""
         greenlets = self.greenlets
+        if greenlet in greenlets:
+            return
         if not greenlets:
             self._empty_event.clear()
         greenlets.add(greenlet)
-        greenlet.rawlink(self._discard)
+        rawlink = getattr(greenlet, "rawlink", None)
+        if rawlink is not None:
+            rawlink(self._discard)
 
     def _discard(self, greenlet: Greenlet) -> None:
         greenlets = self.greenlets
@@ -348,7 +354,9 @@ class Group(GroupMappingMixin):
     def discard(self, greenlet: Greenlet) -> None:
         """Let a greenlet leave, which goes on by itself. Does nothing if it is not in."""
         if greenlet in self.greenlets:
-            greenlet.unlink(self._discard)
+            unlink = getattr(greenlet, "unlink", None)
+            if unlink is not None:
+                unlink(self._discard)
             self._discard(greenlet)
 
     def start(self, greenlet: Greenlet) -> None:
@@ -377,13 +385,13 @@ class Group(GroupMappingMixin):
         self, exception: _Exception = GreenletExit, block: bool = True, timeout: float | None = None
     ) -> None:
         """Kill all who are in. With `block` wait until nobody is, also of those who come meanwhile, `timeout`
-        seconds at most."""
+        seconds at most; there must be no bare ones then."""
         with Timeout(timeout, False):
             while self.greenlets:
                 for item in list(self.greenlets):
                     if item not in self.dying:
                         self.dying.add(item)
-                        item.kill(exception, block=False)
+                        kill(item, exception)
                 if not block:
                     break
                 joinall(list(self.greenlets))
@@ -402,7 +410,7 @@ class Group(GroupMappingMixin):
         if greenlet in self.dying or greenlet not in self.greenlets:
             return
         self.dying.add(greenlet)
-        greenlet.kill(exception, block=False)
+        kill(greenlet, exception)
         if block:
             wait([greenlet], timeout)
 
@@ -446,8 +454,10 @@ class Pool(Group):
         return self.full()
 
     def add(self, greenlet: Greenlet, blocking: bool = True, timeout: float | None = None) -> None:
-        """Take in a greenlet, started or not. Where the pool is full, wait for a place, `timeout` seconds at
-        most, if `blocking`; raise PoolFull if there is none."""
+        """Take in a greenlet, started or not, as a group does. Where the pool is full, wait for a place,
+        `timeout` seconds at most, if `blocking`; raise PoolFull if there is none."""
+        if greenlet in self.greenlets:
+            return
         if not self._semaphore.acquire(blocking, timeout):
             raise PoolFull
         try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from greenswitch import Greenlet, Timeout, get_hub, getcurrent, sleep, spawn
+from greenswitch import Greenlet, Timeout, get_hub, getcurrent, sleep, spawn, spawn_raw
 from greenswitch.pool import Group, Pool, PoolFull
 
 
@@ -168,6 +168,7 @@ def test_work_without_end_is_taken_bit_by_bit() -> None:
             fed.append(number)
             yield number
 
+    assert list(Group().imap(bad, range(2), maxsize=0)) == [0, 1]
     bounded = Group().imap(lambda number: number, arguments(), maxsize=3)
     assert [next(bounded) for _ in range(4)] == list(range(4))
     sleep(0.001)
@@ -249,6 +250,39 @@ def test_who_is_in(make: Make) -> None:
     assert group.join(timeout=0.0001) is False
     assert group.join() is True and len(group) == 0 and other.dead
     one.join()
+
+
+@every_kind
+def test_who_is_taken_in_twice_takes_one_place(make: Make) -> None:
+    group = make()
+    one = Greenlet(sleep)
+    group.add(one)
+    group.add(one)
+    group.start(one)
+    assert len(group) == 1
+    group.join()
+    for _ in range(2):
+        with Timeout(5):
+            group.spawn(sleep)
+    group.join()
+    assert group.wait_available(timeout=0.001) in (None, 1, 2)
+
+
+@every_kind
+def test_a_bare_greenlet_is_in_until_it_is_let_go(make: Make) -> None:
+    """The main greenlet, for example."""
+    group = make()
+    group.add(getcurrent())  # type: ignore[arg-type]
+    assert getcurrent() in group and group.join(timeout=0.001) is False
+    group.discard(getcurrent())  # type: ignore[arg-type]
+    bare: Any = spawn_raw(sleep, 30)
+    group.add(bare)
+    sleep(0)
+    group.kill(block=False)
+    sleep(0)
+    assert bare.dead and bare in group
+    group.discard(bare)
+    assert group.join() is True and group.wait_available(timeout=0.001) in (None, 1, 2)
 
 
 def test_a_group_of_given_greenlets() -> None:

@@ -322,8 +322,8 @@ class Loop:
         """How many things outside of the loop will still wake it. While there are any, `run` waits for
         them."""
         self.era = object()
-        """Another one after everything was forgotten. Who notes that a callback stands in the loop notes this,
-        and so knows whether it still does."""
+        """Another one after everything was forgotten. Who notes that a callback stands in the loop notes
+        this, and so knows whether it still does."""
         self.error_handler: ErrorHandler | None = None
         """Called with (context, type, value, traceback) for an exception out of a callback. What it raises
         itself comes out of `run`, which may be called again then."""
