@@ -54,6 +54,12 @@ _TAKE = True
 _LOOK = False
 
 
+def _refuse_negative(timeout: Any) -> None:
+    """ValueError, as from the standard queues. It may be a `Timeout`, too."""
+    if isinstance(timeout, (int, float)) and timeout < 0:
+        raise ValueError("'timeout' must be a non-negative number")
+
+
 def _in_hub() -> bool:
     """Is this a callback of the loop, where nobody may wait?"""
     hub = get_hub_if_any()
@@ -75,7 +81,10 @@ class SimpleQueue(Generic[_T]):
     """What holds the items; false when there are none."""
 
     def __init__(self, maxsize: int | None = None, items: Iterable[_T] = ()) -> None:
-        self._maxsize = None if maxsize is None or maxsize <= 0 else index(maxsize)
+        self._maxsize: int | None = None
+        self._places: Semaphore | None = None
+        self._surplus: list[None] = []
+        """One entry for each item that is there beyond `maxsize`: from the beginning, or given back."""
         if type(self)._init is SimpleQueue._init:
             self.queue = self._create_queue(items)
         else:
@@ -84,13 +93,8 @@ class SimpleQueue(Generic[_T]):
                 self._put(item)
         self._getters = Row()
         """Tagged _TAKE: wants an item; _LOOK: wants to see one."""
-        self._places: Semaphore | None = None
-        self._surplus: list[None] = []
-        """One entry for each item that is there beyond `maxsize`: from the beginning, or given back."""
-        if self._maxsize is not None:
-            free = self._maxsize - self.qsize()
-            self._places = Semaphore(max(free, 0))
-            self._surplus = [None] * -free
+        if maxsize is not None:
+            self.maxsize = maxsize
         self.is_shutdown = False
         """Was `shutdown` called?"""
 
@@ -129,8 +133,29 @@ class SimpleQueue(Generic[_T]):
 
     @property
     def maxsize(self) -> int | None:
-        """How many items it holds; None for any number."""
+        """How many items it holds; None for any number. May be set, while no other thread uses the queue;
+        whoever waits for a place that there is now gets it, and what is beyond the new number stays."""
         return self._maxsize
+
+    @maxsize.setter
+    def maxsize(self, value: int | None) -> None:
+        former, places = self._maxsize, self._places
+        self._maxsize = maxsize = None if value is None or value <= 0 else index(value)
+        if maxsize is None:
+            self._places = None
+            self._surplus = []
+            if places is not None:
+                for _ in range(places.linkcount()):
+                    places.release()
+        elif former is None or places is None:
+            free = maxsize - self.qsize()
+            self._surplus = [None] * -free
+            self._places = Semaphore(max(free, 0))
+        else:
+            more = maxsize - former
+            taken = max(0, min(more, len(self._surplus)))
+            del self._surplus[:taken]
+            places.counter += more - taken
 
     def qsize(self) -> int:
         """How many items it holds now."""
@@ -169,7 +194,7 @@ class SimpleQueue(Generic[_T]):
         try:
             self._put(item)
         except BaseException:
-            self._free_place()
+            self._not_put(item)
             raise
         if self._getters:
             self._deliver()
@@ -203,6 +228,11 @@ class SimpleQueue(Generic[_T]):
             places.release()
             raise ShutDown
 
+    def _not_put(self, item: _T) -> None:
+        """`_put` failed. What cannot be compared with the others stays in a heap all the same."""
+        if not any(each is item for each in list(self.queue)):
+            self._free_place()
+
     def _free_place(self) -> None:
         """An item left the queue."""
         if self._surplus:
@@ -218,8 +248,8 @@ class SimpleQueue(Generic[_T]):
 
     def get(self, block: bool = True, timeout: float | None = None) -> _T:
         """Take the next item out. Where there is none, wait for one, `timeout` seconds at most, if `block`;
-        raise Empty if there is none. Raises ShutDown if it is empty and shut down. In a callback of the loop
-        it does not wait."""
+        raise Empty if there is none. Raises ShutDown if it is empty and shut down, ValueError where it has
+        to wait for less than 0 seconds. In a callback of the loop it does not wait."""
         if self.queue and not self._getters:
             try:
                 item = self._get()
@@ -232,6 +262,8 @@ class SimpleQueue(Generic[_T]):
                 return item
         entry = None
         if block:
+            if timeout is not None:
+                _refuse_negative(timeout)
             try:
                 entry = stand_in_row(self._getters, self, _TAKE, timeout)
             except BlockingSwitchOutError:
@@ -258,6 +290,8 @@ class SimpleQueue(Generic[_T]):
                 pass
         entry = None
         if block:
+            if timeout is not None:
+                _refuse_negative(timeout)
             try:
                 entry = stand_in_row(self._getters, self, _LOOK, timeout)
             except BlockingSwitchOutError:
@@ -393,7 +427,7 @@ class Queue(SimpleQueue[_T]):
             self._put(item)
         except BaseException:
             self._tasks.pop()
-            self._free_place()
+            self._not_put(item)
             raise
         if self._getters:
             self._deliver()

@@ -67,6 +67,8 @@ def test_nothing_there(kind: type[SimpleQueue[int]]) -> None:
             bounded(timeout=0.001)
         with pytest.raises(Empty):
             bounded(timeout=0)
+        with pytest.raises(ValueError, match="non-negative"):
+            bounded(timeout=-1)
     assert Empty is stdlib_queue.Empty and Full is stdlib_queue.Full
 
 
@@ -276,6 +278,53 @@ def test_priorities_that_cannot_be_compared() -> None:
     with pytest.raises(TypeError):
         queue.put("x")
     assert queue.get() == 1
+
+
+def test_an_item_that_stays_in_though_it_cannot_be_compared_keeps_its_place() -> None:
+    queue = PriorityQueue[Any](2)
+    queue.put((1, object()))
+    with pytest.raises(TypeError):
+        queue.put((1, object()))
+    assert queue.qsize() == 2 and queue.full()
+    with pytest.raises(Full):
+        queue.put_nowait((2, None))
+
+
+@every_kind
+def test_the_bound_can_be_changed(kind: type[SimpleQueue[int]]) -> None:
+    queue = kind(1)
+    putting = [spawn(queue.put, number) for number in range(5)]
+
+    def put_by_now() -> int:
+        sleep(0)
+        sleep(0)
+        return sum(each.ready() for each in putting)
+
+    assert put_by_now() == 1
+    queue.maxsize = 3
+    assert put_by_now() == 3 == queue.maxsize and queue.full()
+    queue.maxsize = 2
+    queue.get()
+    assert put_by_now() == 3 and queue.full()
+    queue.get()
+    assert put_by_now() == 4 and queue.qsize() == 2
+    queue.maxsize = None
+    assert put_by_now() == 5 and queue.qsize() == 3
+    queue.put_nowait(6)
+    assert not queue.full()
+    for bound in (2, 3):
+        queue.maxsize = bound
+        assert queue.full()
+        with pytest.raises(Full):
+            queue.put_nowait(7)
+    for _ in range(2):
+        queue.get()
+    queue.put_nowait(8)
+    with pytest.raises(Full):
+        queue.put_nowait(9)
+    queue.maxsize = 5
+    queue.put_nowait(10)
+    assert queue.qsize() == 4 and not queue.full()
 
 
 # join
