@@ -163,7 +163,8 @@ class Hub(greenlet):
         self._certain = False
         self._destroyed = False
         self.idents = Idents()
-        self._stream: TextIO | None = None
+        self._stream: list[TextIO | None] = []
+        """What was set to be `exception_stream`, if anything was."""
         self._threadpool: Any = None
         self._resolver: Any = None
         self.suspend()
@@ -510,16 +511,16 @@ class Hub(greenlet):
 
     @property
     def exception_stream(self) -> Any:
-        """Where failures are printed: what was set, or `sys.stderr` of this moment, which may be None."""
-        return sys.stderr if self._stream is None else self._stream
+        """Where failures are printed: what was set, or `sys.stderr` of this moment. None: nowhere."""
+        return self._stream[0] if self._stream else sys.stderr
 
     @exception_stream.setter
     def exception_stream(self, value: TextIO | None) -> None:
-        self._stream = value
+        self._stream = [value]
 
     @exception_stream.deleter
     def exception_stream(self) -> None:
-        self._stream = None
+        self._stream = []
 
     def handle_error(
         self,

@@ -8,6 +8,7 @@ their own).
 from __future__ import annotations
 
 import gc
+import io
 import os
 import signal
 import socket
@@ -674,6 +675,20 @@ def test_a_raw_greenlet_that_fails_is_reported(capsys: pytest.CaptureFixture[str
     assert rest.endswith("failed with ValueError")
 
 
+def test_failures_are_printed_where_it_was_set(capsys: pytest.CaptureFixture[str]) -> None:
+    """To None: nowhere, as gevent documents it."""
+    hub = get_hub()
+    stream = io.StringIO()
+    for value in (stream, None):
+        hub.exception_stream = value
+        assert hub.exception_stream is value
+        spawn(int, "x").join()
+    assert stream.getvalue().count("ValueError:") == 1 and capsys.readouterr().err == ""
+    del hub.exception_stream
+    spawn(int, "x").join()
+    assert "ValueError:" in capsys.readouterr().err
+
+
 def test_exit_exceptions_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     hub = get_hub()
     hub.handle_error("context", GreenletExit, GreenletExit(), None)
@@ -724,7 +739,7 @@ def test_a_closed_stderr_stops_nobody(capsys: pytest.CaptureFixture[str]) -> Non
         hub.loop.run_callback(int, "x")
         sleep(0.001)
     finally:
-        hub.exception_stream = None
+        del hub.exception_stream
     assert capsys.readouterr().err == ""
 
 
