@@ -123,9 +123,10 @@ class ThreadPoolExecutor(futures.ThreadPoolExecutor):
         self._begun = local()
         """Has the attribute `done` in threads in which the initializer was called."""
 
-    def __del__(self) -> None:
+    def __del__(self, getpid: Callable[[], int] = _os.getpid) -> None:
         native = getattr(self, "_native", None)
-        if native is not None:
+        # In the child of a fork there are no threads to be ended, and one of them may have held the lock.
+        if native is not None and self._pid == getpid():
             native.shrink(0)
 
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> futures.Future[_T]:

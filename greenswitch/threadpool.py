@@ -176,8 +176,8 @@ class ThreadPool(GroupMappingMixin):
         self.hub = get_hub() if hub is None else hub
         self._maxsize = _checked(maxsize)
         self._idle_seconds = None if idle_task_timeout < 0 else float(idle_task_timeout)
-        self._workers = Workers(maxsize, self._idle_seconds)
         self._pid = _os.getpid()
+        self._workers = Workers(maxsize, self._idle_seconds)
         self._under_way = 0
         """Calls that were submitted and whose outcome has not come back."""
         self._waiting: deque[Waiter] = deque()
@@ -200,9 +200,10 @@ class ThreadPool(GroupMappingMixin):
             f" maxsize={self.maxsize} hub={self.hub!r}>"
         )
 
-    def __del__(self) -> None:
+    def __del__(self, getpid: Callable[[], int] = _os.getpid) -> None:
         workers = getattr(self, "_workers", None)
-        if workers is not None:
+        # In the child of a fork there are no threads to be ended, and one of them may have held the lock.
+        if workers is not None and self._pid == getpid():
             workers.shrink(0)
 
     @property

@@ -316,6 +316,36 @@ def test_a_pool_that_is_at_work(run_python: RunPython) -> None:
     )
 
 
+def test_pools_that_go_in_the_child_do_not_wait_for_the_parents_threads(run_python: RunPython) -> None:
+    """G15: one of which may have held their lock at the fork."""
+    run(
+        run_python,
+        """
+        import gc
+        from greenswitch.threadpool import ThreadPool, ThreadPoolExecutor
+        pools = [ThreadPool(1), ThreadPoolExecutor(1)]
+        locks = [pools[0]._workers._lock, pools[1]._native._lock]
+        forked = threading.Event()
+        taken = threading.Event()
+        def holding():
+            with locks[0], locks[1]:
+                taken.set()
+                forked.wait()
+        thread = threading.Thread(target=holding)
+        thread.start()
+        taken.wait()
+        def child():
+            signal.alarm(30)
+            pools.clear()
+            gc.collect()
+        child_number = in_child(child)
+        forked.set()
+        ended(child_number)
+        thread.join()
+        """,
+    )
+
+
 def test_children_of_the_parent_are_nobodys_in_the_child(run_python: RunPython) -> None:
     """G15: watchers of them are stopped and keep nothing alive; their descriptors are given back."""
     run(
