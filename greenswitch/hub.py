@@ -803,20 +803,19 @@ def wake(entry: Entry, value: Any = None) -> bool:
     if len(entry) > 3:
         return False
     mine = (value, None)
-    entry.append(mine)
-    if entry[3] is not mine:
-        return False
     try:
         turn = this_thread.turn
     except AttributeError:
         turn = None
-    if turn is entry[1]:
-        switch = entry[0]
-        if switch is not None:
-            entry[0] = None
-            turn[1](switch)
-    else:
-        entry[1][0].loop.call_threadsafe(partial(_resume, entry))
+    if turn is not entry[1]:
+        return _wake_elsewhere(entry, mine)
+    entry.append(mine)
+    if entry[3] is not mine:
+        return False
+    switch = entry[0]
+    if switch is not None:
+        entry[0] = None
+        turn[1](switch)
     return True
 
 
@@ -825,20 +824,31 @@ def wake_now(entry: Entry, value: Any = None) -> bool:
     if len(entry) > 3:
         return False
     mine = (value, None)
-    entry.append(mine)
-    if entry[3] is not mine:
-        return False
     try:
         turn = this_thread.turn
     except AttributeError:
         turn = None
-    if turn is entry[1]:
-        switch = entry[0]
-        if switch is not None:
-            entry[0] = None
-            switch()
-    else:
-        entry[1][0].loop.call_threadsafe(partial(_resume, entry))
+    if turn is not entry[1]:
+        return _wake_elsewhere(entry, mine)
+    entry.append(mine)
+    if entry[3] is not mine:
+        return False
+    switch = entry[0]
+    if switch is not None:
+        entry[0] = None
+        switch()
+    return True
+
+
+def _wake_elsewhere(entry: Entry, mine: _Outcome) -> bool:
+    hub = entry[1][0]
+    if hub._destroyed or hub.loop.closed:
+        # Its thread has ended, or was left behind by a fork: what it was handed would be lost.
+        return False
+    entry.append(mine)
+    if entry[3] is not mine:
+        return False
+    hub.loop.call_threadsafe(partial(_resume, entry))
     return True
 
 
@@ -850,14 +860,12 @@ def fail(entry: Entry, error: BaseException) -> bool:
 def _settle(entry: Entry, mine: _Outcome, resume: Callable[[Entry], object]) -> bool:
     if len(entry) > 3:
         return False
+    if get_hub_if_any() is not entry[1][0]:
+        return _wake_elsewhere(entry, mine)
     entry.append(mine)
     if entry[3] is not mine:
         return False
-    hub = entry[1][0]
-    if get_hub_if_any() is hub:
-        resume(entry)
-    else:
-        hub.loop.call_threadsafe(partial(_resume, entry))
+    resume(entry)
     return True
 
 

@@ -316,6 +316,43 @@ def test_a_pool_that_is_at_work(run_python: RunPython) -> None:
     )
 
 
+def test_nothing_is_handed_to_threads_that_are_not_in_the_child(run_python: RunPython) -> None:
+    """G15: a lock, a queue and a channel for which threads of the parent wait."""
+    run(
+        run_python,
+        """
+        from greenswitch import Timeout
+        from greenswitch.lock import RLock, Semaphore
+        from greenswitch.queue import Channel, Queue
+        semaphore, rlock, queue, bounded, channel = Semaphore(1), RLock(), Queue(), Queue(1), Channel()
+        semaphore.acquire(), rlock.acquire(), bounded.put(1)
+        waits = [semaphore.acquire, rlock.acquire, queue.get, queue.peek, lambda: bounded.put(2), channel.get]
+        for wait in waits:
+            threading.Thread(target=wait, daemon=True).start()
+        def who_waits():
+            rows = (semaphore._waiters, rlock._block._waiters, queue._getters, bounded._places._waiters)
+            return sum(map(len, (*rows, channel._getters)))
+        while who_waits() < len(waits):
+            sleep(0.01)
+        def child():
+            with Timeout(10):
+                semaphore.release()
+                assert semaphore.acquire()
+                rlock.release()
+                assert spawn(rlock.acquire).get()
+                queue.put(1)
+                assert queue.peek() == 1 == queue.get()
+                assert bounded.get() == 1
+                bounded.put(3)
+                assert bounded.get() == 3
+                putting = spawn(channel.put, 4)
+                sleep(0)
+                assert channel.get() == 4 and putting.join() is None
+        ended(in_child(child))
+        """,
+    )
+
+
 def test_pools_that_go_in_the_child_do_not_wait_for_the_parents_threads(run_python: RunPython) -> None:
     """G15: one of which may have held their lock at the fork."""
     run(
