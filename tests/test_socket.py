@@ -1645,6 +1645,24 @@ def test_wait_for_a_pipe() -> None:
         socket.wait_read(reader)
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_wait_for_the_number_of_a_socket_that_is_closed(used: bool) -> None:
+    """I4: whether the socket itself ever had to wait or not."""
+    one, other = socket.socketpair()
+    with other:
+        if used:
+            one.setblocking(True)
+            reading = spawn(one.recv, 1)
+            sleep(0)
+            other.send(b"x")
+            reading.join()
+        waiting = spawn(socket.wait_read, one.fileno())
+        sleep(0)
+        one.close()
+        joinall([waiting], timeout=5)
+        assert waiting.ready()
+
+
 def test_cancel_wait(tcp: tuple[socket.socket, socket.socket]) -> None:
     one, other = tcp
     waiting = spawn(one.recv, 1)
