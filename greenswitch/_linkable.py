@@ -90,14 +90,19 @@ class Linkable:
         links = self._links
         if not links:
             return
-        for key, (link, hub) in list(links.items()):
-            # Whoever is called may unlink another one: only those still in there are called.
-            if hub is own and links.pop(key, None) is not None:
-                try:
-                    link(self)
-                except BaseException as error:
-                    if own.loop.closed:
-                        # It is the hub that is to end, here where a link has switched to somebody.
-                        raise
-                    trace = error.__traceback__
-                    own.handle_error((link, self), type(error), error, trace and trace.tb_next)
+        try:
+            for key, (link, hub) in list(links.items()):
+                # Whoever is called may unlink another one: only those still in there are called.
+                if hub is own and links.pop(key, None) is not None:
+                    try:
+                        link(self)
+                    except BaseException as error:
+                        if own.loop.closed:
+                            # It is the hub that is to end, here where a link has switched to somebody.
+                            raise
+                        trace = error.__traceback__
+                        own.handle_error((link, self), type(error), error, trace and trace.tb_next)
+        except BaseException:
+            # Out of a signal handler, or a `handle_error` that somebody has replaced.
+            own.loop.ready.append(partial(self._call_links, own))
+            raise

@@ -570,19 +570,24 @@ class Greenlet(greenlet):
         if self._joined_only is None:
             # Other threads first: who joins here is switched to, and with him this thread may end.
             keys.sort(key=lambda key: not isinstance(key, _Foreign))
-        # Whoever is called may make another one leave: only those still in there are called.
-        for key in keys:
-            link = links.pop(key, None)
-            if link is not None:
-                try:
-                    link(self)
-                except BaseException as error:
-                    hub = _hub_of(self)
-                    if hub.loop.closed:
-                        # It is the hub that is to end, here where it has switched to one who joins.
-                        raise
-                    trace = error.__traceback__
-                    hub.handle_error((link, self), type(error), error, trace and trace.tb_next)
+        try:
+            # Whoever is called may make another one leave: only those still in there are called.
+            for key in keys:
+                link = links.pop(key, None)
+                if link is not None:
+                    try:
+                        link(self)
+                    except BaseException as error:
+                        hub = _hub_of(self)
+                        if hub.loop.closed:
+                            # It is the hub that is to end, here where it has switched to one who joins.
+                            raise
+                        trace = error.__traceback__
+                        hub.handle_error((link, self), type(error), error, trace and trace.tb_next)
+        except BaseException:
+            # Out of a signal handler, or a `handle_error` that somebody has replaced.
+            self.loop.ready.append(self._notify_links)
+            raise
 
     # Waiting
 

@@ -450,7 +450,7 @@ class Hub(greenlet):
         loop, into those who wait for it now. Does not block."""
         evicted = self.loop.evict(fd)
         if evicted:
-            self.loop.ready.append(partial(_throw_into_borrowers, evicted, error))
+            self.loop.ready.append(partial(_throw_into_borrowers, self.loop, evicted, error))
 
     # Waiting for watchers
 
@@ -742,10 +742,14 @@ def _throw_into_waiters(descriptor: Descriptor, error: BaseException) -> None:
         callback = getattr(descriptor, side)
         if callback is not None:
             setattr(descriptor, side, None)
-            callback.__self__.throw(error)
+            try:
+                callback.__self__.throw(error)
+            except BaseException as failure:
+                # A bare greenlet's own; the other one is to be told all the same.
+                descriptor.loop.report(callback, failure)
 
 
-def _throw_into_borrowers(evicted: list[Borrowed], error: BaseException) -> None:
+def _throw_into_borrowers(loop: Loop, evicted: list[Borrowed], error: BaseException) -> None:
     for borrowed in evicted:
         callback = borrowed.callback
         if callback is None:
@@ -753,11 +757,14 @@ def _throw_into_borrowers(evicted: list[Borrowed], error: BaseException) -> None
             continue
         borrowed.callback = None
         throw = getattr(getattr(callback, "__self__", None), "throw", None)
-        if throw is None:
-            # A watcher, which calls somebody who looks for himself.
-            callback(READ | WRITE | HANGUP)
-        else:
-            throw(error)
+        try:
+            if throw is None:
+                # A watcher, which calls somebody who looks for himself.
+                callback(READ | WRITE | HANGUP)
+            else:
+                throw(error)
+        except BaseException as failure:
+            loop.report(callback, failure)
 
 
 def _throw(target: greenlet, error: type[BaseException] | BaseException) -> None:

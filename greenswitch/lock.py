@@ -161,7 +161,13 @@ class Semaphore(Linkable):
                 free.append(None)
                 if not entry[2]:
                     wake(entry, self.counter)
-        self._serve(now=True)
+        try:
+            self._serve(now=True)
+        except BaseException:
+            # Out of a bare greenlet that was served. The others have their turn all the same.
+            if waiters:
+                self._hear_release()
+            raise
 
     def _serve(self, now: bool = False) -> None:
         """Hand free permits to those who wait. `now`: this is the loop, let them run at once."""

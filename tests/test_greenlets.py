@@ -533,6 +533,27 @@ def test_links_may_wait_and_fail(reported: list[tuple[object, BaseException]]) -
     assert isinstance(reported[1][0], tuple) and reported[1][0] == (bad_raw, made)
 
 
+def test_a_report_that_fails_does_not_stop_the_other_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    def handle_error(*args: object) -> None:
+        raise LookupError("while reporting")
+
+    monkeypatch.setattr(get_hub(), "handle_error", handle_error)
+    for make in (lambda: spawn(sleep), Event):
+        one: Any = make()
+        called: list[object] = []
+        one.rawlink(lambda _: int("x"))
+        one.rawlink(called.append)
+        joining = spawn(one.wait if isinstance(one, Event) else one.join)
+        if isinstance(one, Event):
+            sleep(0)
+            one.set()
+        with pytest.raises(LookupError, match="while reporting"):
+            joining.join(5)
+        joining.join(5)
+        sleep(0)
+        assert called == [one] and joining.ready()
+
+
 def test_unlink() -> None:
     log: list[str] = []
 

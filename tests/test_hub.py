@@ -675,6 +675,40 @@ def test_a_raw_greenlet_that_fails_is_reported(capsys: pytest.CaptureFixture[str
     assert rest.endswith("failed with ValueError")
 
 
+def test_bare_greenlets_are_all_told_that_their_descriptor_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    """What one of them does not catch is reported, and the others hear of it all the same."""
+    hub = get_hub()
+    ended: list[str] = []
+
+    def wait(name: str, how: Callable[..., object], *args: Any) -> None:
+        try:
+            how(*args)
+        finally:
+            ended.append(name)
+
+    reader, writer = os.pipe()
+    for name in ("one", "two"):
+        spawn_raw(wait, name, hub.wait_fd, reader, READ)
+    sleep(0)
+    hub.give_up_fd(reader, LookupError("of the number"))
+    os.close(reader)
+    os.close(writer)
+    left, right = socket.socketpair()
+    with left, right:
+        descriptor = hub.loop.register(left.fileno())
+        descriptor.readable = descriptor.writable = False
+        spawn_raw(wait, "reader", hub.wait_readable, descriptor)
+        spawn_raw(wait, "writer", hub.wait_writable, descriptor)
+        sleep(0)
+        hub.cancel_waits(descriptor, LookupError("of the descriptor"))
+        hub.loop.unregister(descriptor)
+        sleep(0)
+        sleep(0)
+    assert ended == ["one", "two", "reader", "writer"]
+    err = capsys.readouterr().err
+    assert err.count("LookupError: of the number\n") == err.count("LookupError: of the descriptor\n") == 2
+
+
 def test_failures_are_printed_where_it_was_set(capsys: pytest.CaptureFixture[str]) -> None:
     """To None: nowhere, as gevent documents it."""
     hub = get_hub()

@@ -13,7 +13,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from greenswitch import Greenlet, GreenletExit, Timeout, get_hub, getcurrent, joinall, killall, sleep, spawn
+from greenswitch import (
+    Greenlet,
+    GreenletExit,
+    Timeout,
+    get_hub,
+    getcurrent,
+    joinall,
+    killall,
+    sleep,
+    spawn,
+    spawn_raw,
+)
 from greenswitch.hub import BlockingSwitchOutError
 from greenswitch.lock import BoundedSemaphore, DummySemaphore, RLock, Semaphore
 
@@ -233,6 +244,28 @@ def test_random_kills_timeouts_and_releases_lose_no_permit(permits: int) -> None
     sleep(0.01)
     assert most == permits and inside == 0
     assert semaphore.counter == permits and semaphore.linkcount() == 0
+
+
+def test_a_bare_greenlet_that_fails_with_its_permit_keeps_nobody_waiting(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What it raises comes out where the hub has served it, with more permits and waiters at hand."""
+    semaphore = Semaphore(0)
+    served: list[str] = []
+
+    def fail() -> None:
+        semaphore.acquire()
+        served.append("bare")
+        raise LookupError("told once")
+
+    spawn_raw(fail)
+    waiting = [spawn(semaphore.acquire), spawn(semaphore.acquire)]
+    sleep(0)
+    for _ in range(3):
+        semaphore.release()
+    joinall(waiting, timeout=5)
+    assert served == ["bare"] and all(each.ready() for each in waiting) and semaphore.counter == 0
+    assert capsys.readouterr().err.count("LookupError: told once") == 1
 
 
 def test_no_waiting_in_a_callback_of_the_loop() -> None:
