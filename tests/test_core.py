@@ -485,6 +485,20 @@ def test_another_thread_leaves_the_killing_to_the_owner() -> None:
     assert trail == [threading.get_ident()]
 
 
+def test_what_another_thread_gave_up_and_somebody_found_again_lives_on() -> None:
+    def run() -> Any:
+        return main.switch()
+
+    main = getcurrent()
+    holder = [greenlet(run)]
+    holder[0].switch()
+    found = weakref.ref(holder[0])
+    in_thread(holder.clear)
+    again = found()
+    assert again is not None
+    assert again.switch(1) == 1 and again.dead
+
+
 def test_a_cycle_is_collected() -> None:
     """A greenlet that only its own attributes refer to is found by the collector, and killed when greenlet
     code runs next: not by the collector itself, whose lists are on the stack."""

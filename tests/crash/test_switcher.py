@@ -608,6 +608,163 @@ def test_every_line_is_shown() -> None:
             assert what in (TESTS / path).read_text(encoding="utf-8"), name
 
 
+def test_crash_4_a_start_when_the_modules_have_gone(run_python: RunPython) -> None:
+    """What only the thread's state refers to dies after the interpreter has let go of its modules."""
+    program = """
+        import codecs, functools, os, threading
+        from greenswitch import getcurrent, greenlet
+        class Late:
+            def __del__(self, greenlet=greenlet, write=os.write):
+                greenlet(write).switch(1, b"late")
+        local = threading.local()
+        local.late = Late()
+        getcurrent()
+        codecs.register_error("late", functools.partial(print, local))
+    """
+    outcome = run_python(dedent(program)).check()
+    assert (outcome.stdout, outcome.stderr) == ("late", "")
+
+
+# Interpreters beside the main one, which share its GIL: mod_wsgi runs each application in one.
+BESIDE = """
+import sys
+_testcapi = __import__("_testcapi")
+from greenswitch import GreenletExit, getcurrent, greenlet
+
+PROGRAM = '''
+import sys
+sys.path[:] = {path!r}
+from greenswitch import GreenletExit, getcurrent, greenlet
+waits = greenlet(lambda: getcurrent().parent.switch(1))
+print(greenlet(lambda: 5).switch(), waits.switch(), flush=True)
+'''.format(path=sys.path)
+
+def run():
+    try:
+        main.switch()
+    except GreenletExit:
+        return "exit"
+
+main = getcurrent()
+waits = greenlet(run)
+waits.switch()
+for _ in range(3):
+    assert _testcapi.run_in_subinterp(PROGRAM) == 0
+assert GreenletExit is greenlet.GreenletExit
+assert waits.throw() == "exit"
+"""
+
+
+def test_crash_4_interpreters_beside_the_main_one(run_python: RunPython) -> None:
+    pytest.importorskip("_testcapi", reason="this interpreter has no _testcapi, which makes interpreters")
+    outcome = run_python(BESIDE).check()
+    assert (outcome.stdout, outcome.stderr) == ("5 1\n" * 3, "")
+
+
+# The k-th allocation of a thread's first getcurrent() fails, for each k; the next call finds nothing amiss.
+NO_MEMORY = """
+import _thread
+_testcapi = __import__("_testcapi")
+from greenswitch import getcurrent, greenlet
+
+class Derived(greenlet):
+    def __del__(self):
+        self.dead
+
+def fails(function, k):
+    _testcapi.set_nomemory(k, k + 1)
+    try:
+        function()
+    except (MemoryError, RuntimeError):
+        return True
+    finally:
+        _testcapi.remove_mem_hooks()
+    return False
+
+def thread(k):
+    # The dictionaries use up what CPython keeps for new ones.
+    kept = [{str(i): i} for i in range(300)]
+    failed.append(fails(getcurrent, k))
+    seen.append(getcurrent())
+    done.release()
+
+failed, seen = [], []
+done = _thread.allocate_lock()
+done.acquire()
+getcurrent()
+for k in range(12):
+    _thread.start_new_thread(thread, (k,))
+    done.acquire()
+assert failed[0] and not failed[-1] and len(set(map(id, seen))) == len(seen) == 12
+made = [fails(Derived, k) for k in range(6)]
+assert made[0] and not made[-1]
+"""
+
+
+def test_no_memory_for_a_thread_or_a_greenlet(run_python: RunPython) -> None:
+    pytest.importorskip("_testcapi", reason="this interpreter has no _testcapi, which lets allocations fail")
+    outcome = run_python(NO_MEMORY).check()
+    assert (outcome.stdout, outcome.stderr) == ("", "")
+
+
+# The copy of a stack needs more memory than there is, when another thread has asked for its greenlets since.
+NO_MEMORY_TO_LEAVE = """
+import ctypes, resource, sys, threading
+from greenswitch import getcurrent, greenlet
+
+libc = ctypes.CDLL(None)
+if hasattr(libc, "mallopt"):
+    libc.mallopt(-8, 1)  # M_ARENA_MAX: no memory that is set aside for the other thread
+
+sys.setrecursionlimit(10000)
+
+def deep(n, function):
+    return sorted([0], key=lambda _: deep(n - 1, function)) if n else function()
+
+def size():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmSize"))
+
+def thread():
+    assert getcurrent() is not main
+    ready.set()
+    go_on.wait()
+    getcurrent()
+    asked.set()
+
+def give_up():
+    go_on.set()
+    asked.wait()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+    resource.setrlimit(resource.RLIMIT_AS, (size() + 16384, limits[1]))
+    try:
+        holder.clear()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert getcurrent() is diver
+
+main = getcurrent()
+ready, go_on, asked = (threading.Event() for _ in range(3))
+other = threading.Thread(target=thread, daemon=True)
+other.start()
+ready.wait()
+holder = [greenlet(main.switch)]
+holder[0].switch()
+sys.unraisablehook = lambda report: print(report.exc_type.__name__)
+diver = greenlet(lambda: deep(200, give_up))
+diver.switch()
+other.join()
+"""
+
+
+def test_no_memory_to_leave_a_deep_stack(run_python: RunPython) -> None:
+    outcome = run_python(NO_MEMORY_TO_LEAVE).check()
+    assert outcome.stdout == "MemoryError\n"
+    assert "GreenletExit did not kill" in outcome.stderr
+
+
 @pytest.mark.parametrize("used", ["", "greenlet(main.switch).switch()"])
 def test_crash_4_getcurrent_while_finalising(used: str, run_python: RunPython) -> None:
     program = f"""
