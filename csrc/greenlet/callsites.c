@@ -68,7 +68,11 @@ module_callsites(PyObject *module, PyObject *argument)
         return NULL;
     }
     Py_ssize_t count;
-    if (is_told(last_told, limit, &count)) {
+    bool same = is_told(last_told, limit, &count);
+    if (PyErr_Occurred()) { /* no memory for the object of a frame, which looks like the last one then */
+        return NULL;
+    }
+    if (same) {
         return Py_NewRef(last_told);
     }
     PyObject *told = PyTuple_New(2 * count);

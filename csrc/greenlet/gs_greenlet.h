@@ -73,6 +73,11 @@ typedef struct gs_message {
     PyObject *kwargs; /* counted; NULL but for GS_KEYWORDS and GS_BOTH */
 } gs_message;
 
+typedef struct gs_doomed {
+    PyGreenlet *greenlet; /* counted */
+    bool is_garbage;      /* part of a cycle, which refers to it */
+} gs_doomed;
+
 struct gs_thread {
     gs_stack stack;
     PyThreadState *ts;   /* NULL: the thread has ended */
@@ -88,9 +93,9 @@ struct gs_thread {
     /* Only during a switch, from leaving one stack to arriving on the other: */
     PyGreenlet *origin;  /* who was `current`, with its count */
     gs_message message;
-    /* Suspended greenlets of this thread that another thread, or a garbage collection, has given up;
-     * counted.  They are killed when this thread next runs greenlet code. */
-    PyGreenlet **doomed;
+    /* Suspended greenlets of this thread that another thread, or a garbage collection, has given up.  They
+     * are killed when this thread next runs greenlet code. */
+    gs_doomed *doomed;
     size_t doomed_count;
     size_t doomed_room;
     size_t references; /* from greenlets, and one from the native thread itself */
@@ -157,8 +162,9 @@ gs_thread_delist(gs_thread *thread, PyGreenlet *greenlet)
 /* Kill what others have left to this thread to kill.  Runs Python code. */
 GS_HIDDEN void gs_thread_reap(gs_thread *thread);
 
-/* Leave a suspended greenlet to its own thread to kill, later.  Takes over the reference. */
-GS_HIDDEN void gs_thread_doom(gs_thread *thread, PyGreenlet *greenlet);
+/* Leave a suspended greenlet to its own thread to kill, later.  Takes over the reference.  `is_garbage`: a
+ * cycle that is garbage still refers to it; otherwise that reference is the last. */
+GS_HIDDEN void gs_thread_doom(gs_thread *thread, PyGreenlet *greenlet, bool is_garbage);
 
 GS_HIDDEN gs_thread *gs_thread_retain(gs_thread *thread);
 GS_HIDDEN void gs_thread_release(gs_thread *thread);

@@ -89,21 +89,10 @@ add_to_type(PyObject *module)
     return 0;
 }
 
-/* What all modules made from this file share: see the top.  A program may start one interpreter after
- * another; each makes all of it anew, and touches nothing of what the last one has left, because that has been
- * freed.  So whether it has been made is kept by the interpreter. */
+/* What all modules made from this file share: see the top. */
 static int
-setup(PyObject *module)
+make(PyObject *module)
 {
-    static const char mark[] = "greenswitch._core";
-    PyObject *marks = PyInterpreterState_GetDict(PyInterpreterState_Get()); /* borrowed */
-    if (marks == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "this interpreter has no dictionary");
-        return -1;
-    }
-    if (PyDict_GetItemString(marks, mark) != NULL) {
-        return 0;
-    }
     gs_callsites_setup();
     if (gs_py_setup() < 0 || gs_type_setup() < 0 || gs_thread_setup() < 0) {
         return -1;
@@ -114,11 +103,48 @@ setup(PyObject *module)
                                         PyExc_BaseException, NULL);
     gs_str_run = PyUnicode_InternFromString("run");
     gs_nothing = PyTuple_New(0);
-    if (gs_error == NULL || gs_exit == NULL || gs_str_run == NULL || gs_nothing == NULL
-        || add_to_type(module) < 0) {
+    if (gs_error == NULL || gs_exit == NULL || gs_str_run == NULL || gs_nothing == NULL) {
         return -1;
     }
-    return PyDict_SetItemString(marks, mark, Py_None);
+    return add_to_type(module);
+}
+
+static const char mark[] = "greenswitch._core";
+
+static size_t interpreters; /* that are alive and have taken part in setup() */
+
+static void
+interpreter_ends(PyObject *capsule)
+{
+    (void)capsule;
+    interpreters--;
+}
+
+/* Interpreters that are there at the same time share what make() makes.  A program may also start one after
+ * another has ended; then all of it is made anew, and nothing is touched of what the last one has left, because
+ * that has been freed.  Which is the case is told by a capsule that each interpreter keeps until it ends. */
+static int
+setup(PyObject *module)
+{
+    PyObject *marks = PyInterpreterState_GetDict(PyInterpreterState_Get()); /* borrowed */
+    if (marks == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "this interpreter has no dictionary");
+        return -1;
+    }
+    if (PyDict_GetItemString(marks, mark) != NULL) {
+        return 0;
+    }
+    if (interpreters == 0 && make(module) < 0) {
+        return -1;
+    }
+    PyObject *capsule = PyCapsule_New(&interpreters, mark, interpreter_ends);
+    if (capsule == NULL) {
+        return -1;
+    }
+    interpreters++;
+    int failed = PyDict_SetItemString(marks, mark, capsule);
+    Py_DECREF(capsule);
+    return failed;
 }
 
 static int

@@ -155,7 +155,8 @@ wake(void *context)
 {
     gs_thread *thread = context;
     if (GS_UNLIKELY(thread == NULL)) {
-        return undepart(gs_thread_last.thread);
+        /* Not gs_thread_last: code that has run since somebody asked for that may have let other threads run. */
+        return undepart(gs_thread_find_existing(gs_py_current()));
     }
     gs_pystate_resume(&thread->current->pimpl->py, thread->ts);
     PyGreenlet *origin = thread->origin;
@@ -331,7 +332,7 @@ static void
 find_cxx(gs_thread *thread)
 {
     static Py_ssize_t modules_then = -1;
-    if (!gs_cxxstate_is_found) {
+    if (!gs_cxxstate_is_found && !gs_py_is_finalizing()) {
         /* A C++ runtime comes with an extension module.  Looking for it takes as long as a start, so it is
          * looked for when modules have come. */
         PyObject *modules = PyImport_GetModuleDict(); /* borrowed */

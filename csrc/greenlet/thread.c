@@ -50,14 +50,15 @@ gs_thread_release(gs_thread *thread)
 /* The thread state that this native thread is about to lose. */
 static _Thread_local struct {
     PyThreadState *ts;
-    uint64_t id;       /* ts->id: memory of thread states is used again */
-    gs_thread *thread; /* NULL: it has ended */
+    uint64_t id;         /* ts->id, of its interpreter: memory of thread states is used again */
+    int64_t interpreter; /* whose ts->id are counted from 1 */
+    gs_thread *thread;   /* NULL: it has ended */
 } ending;
 
 static bool
 is_ending(PyThreadState *ts)
 {
-    return ts == ending.ts && ts->id == ending.id;
+    return ts == ending.ts && ts->id == ending.id && PyInterpreterState_GetID(ts->interp) == ending.interpreter;
 }
 
 /* How many more greenlets than there were at first are killed, when those that are killed start others. */
@@ -85,6 +86,7 @@ end_greenlets(gs_thread *thread)
 {
     ending.ts = thread->ts;
     ending.id = thread->ts->id;
+    ending.interpreter = PyInterpreterState_GetID(thread->ts->interp);
     ending.thread = thread;
     gs_thread_reap(thread);
     kill_all(thread);
@@ -115,18 +117,19 @@ thread_end(PyObject *capsule)
     while (thread->newest != NULL) {
         gs_thread_delist(thread, thread->newest);
     }
-    PyGreenlet **doomed = thread->doomed;
+    gs_doomed *doomed = thread->doomed;
     size_t doomed_count = thread->doomed_count;
     thread->doomed = NULL;
     thread->doomed_count = 0;
     for (size_t i = 0; i < doomed_count; i++) {
-        Py_DECREF(doomed[i]);
+        Py_DECREF(doomed[i].greenlet);
     }
     PyMem_Free(doomed);
     Py_CLEAR(thread->tracer);
     Py_CLEAR(thread->hidden);
     thread->main = NULL;
     thread->current = NULL;
+    gs_pystate_dispose(&main->pimpl->py);
     Py_DECREF(current);
     Py_DECREF(main);
     gs_thread_release(thread);
@@ -162,7 +165,11 @@ thread_new(PyThreadState *ts, PyObject *dict)
     }
     int failed = PyDict_SetItem(dict, thread_key, capsule);
     Py_DECREF(capsule); /* on failure the last reference: thread_end undoes the rest */
-    return failed ? NULL : thread;
+    if (failed) {
+        ending.ts = NULL; /* it goes on, and may be asked for again */
+        return NULL;
+    }
+    return thread;
 }
 
 gs_thread *
@@ -211,11 +218,11 @@ gs_thread_find(PyThreadState *ts)
 }
 
 void
-gs_thread_doom(gs_thread *thread, PyGreenlet *greenlet)
+gs_thread_doom(gs_thread *thread, PyGreenlet *greenlet, bool is_garbage)
 {
     if (thread->doomed_count == thread->doomed_room) {
         size_t room = thread->doomed_room == 0 ? 8 : thread->doomed_room * 2;
-        PyGreenlet **doomed = PyMem_Realloc(thread->doomed, room * sizeof *doomed);
+        gs_doomed *doomed = PyMem_Realloc(thread->doomed, room * sizeof *doomed);
         if (doomed == NULL) {
             /* It cannot be killed here and cannot be remembered: it stays as it is, for good. */
             return;
@@ -223,7 +230,7 @@ gs_thread_doom(gs_thread *thread, PyGreenlet *greenlet)
         thread->doomed = doomed;
         thread->doomed_room = room;
     }
-    thread->doomed[thread->doomed_count++] = greenlet;
+    thread->doomed[thread->doomed_count++] = (gs_doomed){greenlet, is_garbage};
 }
 
 void
@@ -231,11 +238,14 @@ gs_thread_reap(gs_thread *thread)
 {
     /* Taken out one by one: each kill runs code that may come here again. */
     while (thread->doomed_count != 0 && !gs_py_is_collecting(thread->ts)) {
-        PyGreenlet *greenlet = thread->doomed[--thread->doomed_count];
-        /* One that runs by now was found again, through a weak reference. */
-        if (Py_REFCNT(greenlet) > 1 && greenlet->pimpl->state == GS_ACTIVE && greenlet != thread->current) {
-            gs_greenlet_kill(thread, greenlet); /* from a garbage cycle, which still refers to it */
+        gs_doomed doomed = thread->doomed[--thread->doomed_count];
+        PyGreenlet *greenlet = doomed.greenlet;
+        /* One that runs by now was found again, through a weak reference.  So was one that had no other
+         * reference and has one now: it lives on. */
+        if (doomed.is_garbage && Py_REFCNT(greenlet) > 1 && greenlet->pimpl->state == GS_ACTIVE
+            && greenlet != thread->current) {
+            gs_greenlet_kill(thread, greenlet);
         }
-        Py_DECREF(greenlet); /* otherwise its deallocation kills it */
+        Py_DECREF(greenlet); /* if it is the last, the deallocation kills */
     }
 }

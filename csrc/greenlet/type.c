@@ -21,25 +21,25 @@ static PyGreenlet *
 greenlet_alloc(PyTypeObject *type)
 {
     PyGreenlet *self;
-    bool given = false;
-    if (type->tp_alloc == PyType_GenericAlloc && type->tp_basicsize % _Alignof(gs_greenlet) == 0) {
-        self = (PyGreenlet *)gs_py_new_object(type, sizeof *self->pimpl, &given);
-    }
-    else {
-        self = (PyGreenlet *)type->tp_alloc(type, 0);
-    }
-    if (self == NULL) {
-        return NULL;
-    }
-    if (given) {
-        self->pimpl = behind(self);
+    if (GS_PY_HAS_EXTRA && type->tp_alloc == PyType_GenericAlloc
+        && type->tp_basicsize % _Alignof(gs_greenlet) == 0) {
+        self = (PyGreenlet *)gs_py_new_object(type, sizeof *self->pimpl);
+        if (self != NULL) {
+            self->pimpl = behind(self);
+        }
         return self;
     }
-    self->pimpl = PyObject_Calloc(1, sizeof *self->pimpl);
-    if (self->pimpl == NULL) {
-        Py_DECREF(self);
+    /* Before the object, whose deallocation may call a subclass's __del__, which must find it. */
+    gs_greenlet *apart = PyObject_Calloc(1, sizeof *apart);
+    if (apart == NULL) {
         return (PyGreenlet *)PyErr_NoMemory();
     }
+    self = (PyGreenlet *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        PyObject_Free(apart);
+        return NULL;
+    }
+    self->pimpl = apart;
     return self;
 }
 
@@ -68,7 +68,7 @@ greenlet_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     if (GS_UNLIKELY(PyType_HasFeature(type, Py_TPFLAGS_IS_ABSTRACT))) {
-        return PyObject_CallMethod((PyObject *)&PyBaseObject_Type, "__new__", "O", (PyObject *)type);
+        return PyBaseObject_Type.tp_new(type, gs_nothing, NULL); /* says what is missing */
     }
     PyGreenlet *self = greenlet_alloc(type);
     if (self != NULL) {
@@ -206,8 +206,9 @@ let_go(PyGreenlet *self)
     gs_greenlet *g = self->pimpl;
     PyThreadState *ts = gs_py_current();
     if (g->thread->ts != ts || gs_py_is_collecting(ts)) {
+        bool is_garbage = Py_REFCNT(self) > 1; /* one is of whoever has called */
         Py_INCREF(self);
-        gs_thread_doom(g->thread, self);
+        gs_thread_doom(g->thread, self, is_garbage);
         return;
     }
     gs_greenlet_kill(g->thread, self);

@@ -100,6 +100,20 @@ gs_datastack_desert(gs_datastack *d)
     d->first = NULL;
 }
 
+/* Generators and coroutines outlive the chunks that they were called from.  One that was running can never
+ * go on, but its frame can still be asked for, and for what is behind it: nothing any more. */
+static inline void
+gs_datastack_sever(struct _PyInterpreterFrame *frame)
+{
+    while (frame != NULL) {
+        struct _PyInterpreterFrame *previous = frame->previous;
+        if (frame->owner == FRAME_OWNED_BY_GENERATOR) {
+            frame->previous = NULL;
+        }
+        frame = previous;
+    }
+}
+
 /* The chunks of a greenlet that is given up while suspended in `frame`: CPython's go back to the
  * allocator they came from.  Where a frame object still refers to a frame in them they are left alone:
  * memory that is never given back is better than a frame object that reads memory of others. */
@@ -109,12 +123,13 @@ gs_datastack_abandon(gs_datastack *d, struct _PyInterpreterFrame *frame)
     if (d->first == NULL) {
         return;
     }
-    for (; frame != NULL; frame = frame->previous) {
-        if (frame->frame_obj != NULL) {
+    for (struct _PyInterpreterFrame *f = frame; f != NULL; f = f->previous) {
+        if (f->frame_obj != NULL) {
             d->first = NULL;
             return;
         }
     }
+    gs_datastack_sever(frame);
     PyObjectArenaAllocator arena;
     PyObject_GetArenaAllocator(&arena);
     _PyStackChunk *chunk = d->chunk;

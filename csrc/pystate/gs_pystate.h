@@ -103,22 +103,23 @@ gs_py_current(void)
 #endif
 }
 
+/* Whether one can ask for bytes behind an object. */
+#define GS_PY_HAS_EXTRA (PY_VERSION_HEX >= 0x030C0000)
+
 /* A new object of a type that PyType_GenericAlloc() is for, with `extra` bytes behind what the type asks for,
- * all of it zero.  *given: whether there are such bytes; before 3.12 there is no way to ask for them. */
+ * all of it zero.  Only where one can ask for them. */
 static inline PyObject *
-gs_py_new_object(PyTypeObject *type, size_t extra, bool *given)
+gs_py_new_object(PyTypeObject *type, size_t extra)
 {
-#if PY_VERSION_HEX < 0x030C0000
-    (void)extra;
-    *given = false;
-    return PyType_GenericAlloc(type, 0);
-#else
-    *given = true;
+#if GS_PY_HAS_EXTRA
     PyObject *object = PyUnstable_Object_GC_NewWithExtraData(type, extra);
     if (object != NULL) {
         PyObject_GC_Track(object);
     }
     return object;
+#else
+    (void)extra;
+    return PyType_GenericAlloc(type, 0);
 #endif
 }
 
@@ -154,14 +155,18 @@ gs_py_tracing_on(PyThreadState *ts)
 #endif
 }
 
-/* Whether the interpreter is going away, so that no more code may run in greenlets. */
+/* Whether the interpreter that runs is going away, so that no more code may run in greenlets.  Of one beside
+ * the main one, up to 3.11, that is said before its atexit functions are called, later on after them. */
 static inline bool
 gs_py_is_finalizing(void)
 {
-#if PY_VERSION_HEX < 0x030D0000
-    return _Py_IsFinalizing();
+    PyInterpreterState *interp = gs_py_current()->interp;
+#if PY_VERSION_HEX < 0x030C0000
+    return _Py_IsFinalizing() || (interp->finalizing && interp != PyInterpreterState_Main());
+#elif PY_VERSION_HEX < 0x030D0000
+    return _Py_IsFinalizing() || _PyInterpreterState_GetFinalizing(interp) != NULL;
 #else
-    return Py_IsFinalizing();
+    return Py_IsFinalizing() || _PyInterpreterState_GetFinalizing(interp) != NULL;
 #endif
 }
 
