@@ -57,6 +57,7 @@ class _Work:
         "_position",
         "_spawn",
         "_under_way",
+        "begun",
         "results",
         "room",
     )
@@ -84,6 +85,8 @@ class _Work:
         """How many results there will be."""
         self._last: _Failure | None = None
         """What the arguments failed with."""
+        self.begun = False
+        """Was a result asked for?"""
         self._feeder = Greenlet.spawn(self._feed)
 
     def _feed(self) -> None:
@@ -123,6 +126,7 @@ class _Work:
 
     def take(self) -> tuple[int, Any]:
         """The next result, by the order of ends. Waits for it. StopIteration if there are no more."""
+        self.begun = True
         entry = self.results.get()
         if entry is _END:
             # For whoever asks again.
@@ -132,8 +136,10 @@ class _Work:
         return position
 
     def abandon(self) -> None:
-        """Nobody wants the rest: begin no more of it. Does not block."""
-        if not self._feeder.ready():
+        """The iterator is gone. If it was used, nobody wants the rest, and no more of it is begun; nor if
+        there is no room without somebody who takes results. If nobody ever asked for a result, the work was
+        the purpose, and all of it is done. Does not block."""
+        if (self.begun or self.room is not None) and not self._feeder.ready():
             self._feeder.kill(block=False)
 
 

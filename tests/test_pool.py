@@ -151,6 +151,17 @@ def test_never_more_than_size_at_work(size: int) -> None:
     assert most == size
 
 
+@pytest.mark.parametrize("name", ["imap", "imap_unordered"])
+def test_work_whose_results_nobody_asks_for_is_done(name: str) -> None:
+    """As gevent does it: the work may be the purpose."""
+    pool, done = Pool(2), list[int]()
+    getattr(pool, name)(done.append, range(5))
+    gc.collect()
+    sleep(0.001)
+    pool.join()
+    assert done == list(range(5))
+
+
 def test_work_without_end_is_taken_bit_by_bit() -> None:
     pool = Pool(2)
     iterator = pool.imap(lambda number: number, itertools.count())
