@@ -27,6 +27,7 @@ import threading
 import traceback
 import weakref
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
@@ -339,11 +340,20 @@ class World:
         """Whoever kills is the parent meanwhile."""
         # Its weak reference may be cleared, by the collector, but it runs: so the object is where it was.
         parent = ctypes.cast(node.identity, ctypes.py_object).value.parent
-        # The newest: an older one may have been freed, and its place taken.
-        killer = next((each for each in reversed(self.nodes) if each.identity == id(parent)), None)
+        # The newest: an older one may have been freed, and its place taken. Or one that was garbage, and is
+        # led to all the same: as it starts, it kills what others have left to this thread to kill.
+        found = [*reversed(self.nodes), *self._on_the_way()]
+        killer = next((each for each in found if each.identity == id(parent)), None)
         if killer is None:
             self.complain(f"{node} was killed by {parent}")
         return killer
+
+    def _on_the_way(self) -> Iterator[Node]:
+        """Where the one who is leaving may come to: who is switched to, and all above."""
+        above = None if self.leaving is None else self.leaving.target
+        while above is not None:
+            yield above
+            above = above.parent
 
     def refuse(self, node: Node, itself: greenlet) -> None:
         """`node`, which is being killed by main, is not going to end: it has a reference to itself again."""
