@@ -25,7 +25,7 @@ from greenswitch import Timeout, getcurrent, sleep, socket, spawn
 
 httptools = pytest.importorskip("httptools", reason="httptools, of the extra `wsgi`, is not installed")
 
-from greenswitch._http import Head, Incoming, InvalidRequest  # noqa: E402
+from greenswitch._http import Chunks, Head, Incoming, InvalidRequest  # noqa: E402
 from greenswitch.pywsgi import (  # noqa: E402
     Input,
     LoggingLogAdapter,
@@ -813,6 +813,36 @@ def test_limits_on_heads(serve: Serve, talk: Begin) -> None:
         one = talk(server)
         one.send(b"GET / HTTP/1.1\r\nHost: x\r\n" + extra + b"\r\n\r\n")
         assert one.answer()[0] == status
+
+
+@pytest.mark.parametrize("callback", ["on_url", "on_header", "on_headers_complete"])
+def test_an_interrupt_within_a_head_is_none_of_the_request(
+    monkeypatch: pytest.MonkeyPatch, callback: str
+) -> None:
+    """The handler of a signal may be called in any of them, and what it raises ends the program."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    incoming = Incoming(io.BytesIO(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" * 2).read)
+    head = Head()
+    with monkeypatch.context() as patch:
+        patch.setattr(Head, callback, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            head.read(incoming, 1000, 10)
+    head.read(incoming, 1000, 10)
+    assert head.target == b"/x"
+
+
+def test_an_interrupt_within_a_chunk_is_none_of_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Chunks, "on_message_complete", interrupted)
+    chunks = Chunks(io.BytesIO(b"3\r\nabc\r\n0\r\n\r\n"))
+    assert chunks.next() == b"abc"
+    with pytest.raises(KeyboardInterrupt):
+        chunks.next()
 
 
 def test_random_bytes_are_one_request_or_none() -> None:
