@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 try:
-    from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+    from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 except ImportError:
     HttpRequestParser = None
 
@@ -175,6 +175,15 @@ def _no_more(size: int) -> bytes:
     return b""
 
 
+def _about_the_request(error: Any) -> str:
+    """What the parser says of a request. What came out of one of our callbacks is raised instead: they raise
+    nothing themselves, but a signal may arrive in them, and its KeyboardInterrupt is none of the client's."""
+    came = error.__context__
+    if isinstance(error, HttpParserCallbackError) and came is not None:
+        raise came from None
+    return str(error)
+
+
 class Head:
     """The head of one request after another, off `Incoming`. What the attributes say holds after `read`."""
 
@@ -223,7 +232,8 @@ class Head:
         except HttpParserUpgrade:
             self._parser = None
         except HttpParserError as error:
-            raise InvalidRequest(str(error)) from None
+            self._parser = None
+            raise InvalidRequest(_about_the_request(error)) from None
         if not self.complete:
             raise InvalidRequest("No request")
         if len(self.headers) > most:
@@ -304,7 +314,7 @@ class Chunks:
             if not data:
                 raise OSError("unexpected end of file while parsing chunked data")
         except HttpParserError as error:
-            raise InvalidInput(str(error)) from None
+            raise InvalidInput(_about_the_request(error)) from None
         return data
 
     def on_message_complete(self) -> None:
