@@ -201,6 +201,15 @@ def test_commands_in_the_text_exist() -> None:
         assert "XX" in path or (ROOT / path).exists(), path
 
 
+def test_measured_numbers_are_those_of_the_results() -> None:
+    section = README.partition("## How fast it is\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    results = (ROOT / "benchmarks/RESULTS.md").read_text(encoding="utf-8").splitlines()
+    assert len(rows) > 10
+    for row in rows:
+        assert row in results
+
+
 def test_links_of_the_readme_lead_somewhere() -> None:
     """mkdocs sees to those of the other pages."""
     for path in re.findall(r"\]\((?!https?:)([^)#]+)", README):
