@@ -93,6 +93,12 @@ def settrace(callback: Callable[[str, tuple[greenlet, greenlet]], Any] | None, /
 def gettrace() -> Any:
     """What `settrace()` was given last in this thread, or None."""
 
+def get_turn() -> Any:
+    """What `set_turn` was given last in this native thread, or None."""
+
+def set_turn(value: object, /) -> None:
+    """Keep `value` for this native thread, until the next call or the thread's end."""
+
 def callsites(limit: int, /) -> tuple[CodeType | int, ...]: ...
 
 # Capsules, both over the same table: typeshed has a name for their type from CPython 3.13 on only.

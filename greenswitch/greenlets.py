@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from weakref import ReferenceType, ref
 
 from ._config import config
-from ._core import GreenletExit, callsites, getcurrent, greenlet
+from ._core import GreenletExit, callsites, get_turn, getcurrent, greenlet
 from .exceptions import BlockingSwitchOutError, InvalidSwitchError
 from .hub import Hub, Waiter, get_hub, this_thread
 from .loop import Loop
@@ -141,10 +141,8 @@ class Greenlet(greenlet):
     """How many calls `spawning_stack` has at most."""
 
     def __init__(self, run: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> None:
-        try:
-            hub = this_thread.hub
-        except AttributeError:
-            hub = get_hub()
+        turn = get_turn()
+        hub = get_hub() if turn is None else turn[0]
         # Cheaper than the base's __init__, which does no more.
         self.parent = hub
         self._target = run
@@ -206,7 +204,8 @@ class Greenlet(greenlet):
         block."""
         # What is first in a thread, this or its first greenlet, is also the first to go when the thread ends:
         # the hub must close while it can still be switched to.
-        getattr(this_thread, "hub", None)
+        if get_turn() is None:
+            getattr(this_thread, "end", None)
         new = cls(*args, **kwargs) if kwargs else cls(*args)
         new.start()
         return new
@@ -224,12 +223,9 @@ class Greenlet(greenlet):
             if _spawn_callbacks:
                 self._call_spawn_callbacks()
             self._start = switch = self.switch
-            try:
-                hub, append, _ = this_thread.turn
-            except AttributeError:
-                hub = None
-            if hub is not None and hub is self.parent:
-                append(switch)
+            turn = get_turn()
+            if turn is not None and turn[0] is self.parent:
+                turn[1](switch)
             else:
                 self._post(switch)
 
@@ -290,20 +286,17 @@ class Greenlet(greenlet):
             self.kwargs = {}
         links = self._links
         if links:
-            try:
-                hub, append, _ = this_thread.turn
-            except AttributeError:
-                hub = None
-            if hub is None or hub is not self.parent:
+            turn = get_turn()
+            if turn is None or turn[0] is not self.parent:
                 self._post(self._notify_links)
             elif self._joined_only:
                 # Nobody but greenlets that wait: the loop wakes each of them itself. What another thread adds
                 # meanwhile stays: it sees that this is done.
                 for key in list(links):
                     if type(key) is int:
-                        append(links.pop(key))
+                        turn[1](links.pop(key))
             else:
-                append(self._notify_links)
+                turn[1](self._notify_links)
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, GreenletExit):
@@ -327,7 +320,8 @@ class Greenlet(greenlet):
         self._start = _DOOMED
         if start is not None:
             loop = self.loop
-            if loop is getattr(this_thread, "loop", None):
+            turn = get_turn()
+            if turn is not None and loop is turn[3]:
                 if isinstance(start, list):
                     loop.cancel_timer(start)
                 else:
@@ -500,11 +494,8 @@ class Greenlet(greenlet):
         except TypeError:
             # Cannot be hashed.
             key = object()
-        try:
-            hub = this_thread.hub
-        except AttributeError:
-            hub = None
-        if hub is not self.parent:
+        turn = get_turn()
+        if turn is None or turn[0] is not self.parent:
             key = _Foreign()
             self._joined_only = None
         elif self._joined_only:
@@ -601,10 +592,8 @@ class Greenlet(greenlet):
                 return self._wait(None)
             # A silent one.
             return False
-        try:
-            hub: Hub = this_thread.hub
-        except AttributeError:
-            hub = get_hub()
+        turn = get_turn()
+        hub: Hub = get_hub() if turn is None else turn[0]
         if hub is not self.parent:
             return self._wait_elsewhere(timeout)
         current = getcurrent()

@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Protocol, TextIO, cast
 from weakref import ReferenceType, ref
 
 from ._config import config
-from ._core import GreenletExit, getcurrent, greenlet
+from ._core import GreenletExit, get_turn, getcurrent, greenlet, set_turn
 from ._original import get_ident, local, thread_count
 from ._original import time as wall_clock
 from ._waits import waits_of
@@ -67,9 +67,8 @@ __all__ = [
 ]
 
 this_thread = local()
-"""What the package keeps per thread: `hub`, its `loop`, and `turn` = (hub, its loop's `ready.append`, its
-`suspend`), all three absent until a hub is made; `end`, whose going tells the hub that the thread ends;
-`spare`, the loop of a hub that was destroyed without its loop, for the next hub."""
+"""What the package keeps per thread beside the hub, which is in `get_turn()`: `end`, whose going tells the
+hub that the thread ends; `spare`, the loop of a hub that was destroyed without its loop, for the next hub."""
 
 helper_threads: set[int] = set()
 """Identifiers of native threads of the package's own that wake a hub only while one of its `loop.refs` says
@@ -98,8 +97,9 @@ class _ThreadEnd:
             self.hub._close()
 
 
-Turn = tuple["Hub", Callable[[Callable[[], object]], object], Callable[[], Any]]
-"""What a greenlet needs to give way: the hub, its loop's `ready.append`, its `suspend`."""
+Turn = tuple["Hub", Callable[[Callable[[], object]], object], Callable[[], Any], WatcherLoop]
+"""What a greenlet needs to wait: the hub, its loop's `ready.append`, its `suspend`, its loop. `get_turn()` is
+that of the thread, None until a hub is made."""
 
 
 class _Configured:
@@ -144,7 +144,7 @@ class Hub(greenlet):
     loop: WatcherLoop = cast(WatcherLoop, None)
     thread_ident: int = 0
     turn: Turn
-    """What `this_thread.turn` is in the hub's thread."""
+    """What `get_turn()` is in the hub's thread."""
     suspend: Callable[[], Any]
     """Switch to the hub, unchecked. Only for primitives that have made sure of being woken."""
 
@@ -232,10 +232,11 @@ class Hub(greenlet):
                 loop.close()
             return
         self._destroyed = True
-        ours = getattr(this_thread, "hub", None) is self
+        ours = get_hub_if_any() is self
         if ours:
             this_thread.end.hub = None
-            del this_thread.hub, this_thread.loop, this_thread.turn, this_thread.end
+            del this_thread.end
+            set_turn(None)
         monitor, self.periodic_monitoring_thread = self.periodic_monitoring_thread, None
         if monitor is not None:
             monitor.kill()
@@ -252,8 +253,15 @@ class Hub(greenlet):
             # what a suspended stack holds, which would keep the hub for ever where it leads back to it.
             self.throw(GreenletExit)
 
-    def _close(self) -> None:
+    def _close(
+        self, get_turn: Callable[[], Turn | None] = get_turn, set_turn: Callable[[None], None] = set_turn
+    ) -> None:
         """The thread ends."""
+        # At the program's end the names of this module have gone before the hub: hence the defaults. In the
+        # child of a fork it is not the calling thread that ends.
+        turn = get_turn()
+        if turn is not None and turn[0] is self:
+            set_turn(None)
         if self.periodic_monitoring_thread is not None:
             self.periodic_monitoring_thread.retire()
         self._end(self.loop.close)
@@ -281,9 +289,9 @@ class Hub(greenlet):
         it costs every wait a call more. Only in the hub's thread."""
         suspend: Callable[[], Any] = super().switch
         self.suspend = suspend if around is None else around(suspend)
-        self.turn = (self, self.loop.ready.append, self.suspend)
-        if getattr(this_thread, "hub", None) is self:
-            this_thread.turn = self.turn
+        self.turn = (self, self.loop.ready.append, self.suspend, self.loop)
+        if get_hub_if_any() is self:
+            set_turn(self.turn)
 
     def wait_turn(self) -> None:
         """Let everybody run who is ready by now. This is `sleep(0)`."""
@@ -810,11 +818,7 @@ def wake(entry: Entry, value: Any = None) -> bool:
     if len(entry) > 3:
         return False
     mine = (value, None)
-    try:
-        turn = this_thread.turn
-    except AttributeError:
-        turn = None
-    if turn is not entry[1]:
+    if get_turn() is not entry[1]:
         return _wake_elsewhere(entry, mine)
     entry.append(mine)
     if entry[3] is not mine:
@@ -822,7 +826,7 @@ def wake(entry: Entry, value: Any = None) -> bool:
     switch = entry[0]
     if switch is not None:
         entry[0] = None
-        turn[1](switch)
+        entry[1][1](switch)
     return True
 
 
@@ -831,11 +835,7 @@ def wake_now(entry: Entry, value: Any = None) -> bool:
     if len(entry) > 3:
         return False
     mine = (value, None)
-    try:
-        turn = this_thread.turn
-    except AttributeError:
-        turn = None
-    if turn is not entry[1]:
+    if get_turn() is not entry[1]:
         return _wake_elsewhere(entry, mine)
     entry.append(mine)
     if entry[3] is not mine:
@@ -988,7 +988,7 @@ class Waiter(Entry):
         `timeout` seconds."""
         if len(self) > 3:
             return self.woken
-        hub, _, suspend = self[1]
+        hub, _, suspend, _ = self[1]
         current = getcurrent()
         if current is hub:
             raise BlockingSwitchOutError(_IN_CALLBACK)
@@ -1127,17 +1127,14 @@ def stand_in_row(row: Row, owner: RowOwner, tag: Any, timeout: float | None) -> 
             return stand_in_row(row, owner, tag, None)
         # A silent one.
         return None
-    try:
-        turn: Turn = this_thread.turn
-    except AttributeError:
-        turn = get_hub().turn
-    hub, _, suspend = turn
+    turn: Turn = get_turn() or _make_hub().turn
+    hub, _, suspend, loop = turn
     current = getcurrent()
     if current is hub:
         raise BlockingSwitchOutError(_IN_CALLBACK)
     switch = current.switch
     _since = last_look[0]  # For `_waits`.
-    timer = None if timeout is None else hub.loop.call_later(timeout, switch)
+    timer = None if timeout is None else loop.call_later(timeout, switch)
     entry: Entry = [None, turn, tag]
     try:
         row.append(entry)
@@ -1168,24 +1165,21 @@ def stand_in_row(row: Row, owner: RowOwner, tag: Any, timeout: float | None) -> 
 
 def get_hub() -> Hub:
     """The hub of this thread; made when it is first asked for. Does not block."""
-    try:
-        return this_thread.hub  # type: ignore[no-any-return]
-    except AttributeError:
-        return _make_hub()
+    turn: Turn | None = get_turn()
+    return _make_hub() if turn is None else turn[0]
 
 
 def get_hub_if_any() -> Hub | None:
     """The hub of this thread, or None if nothing has asked for one yet."""
-    return getattr(this_thread, "hub", None)
+    turn: Turn | None = get_turn()
+    return None if turn is None else turn[0]
 
 
 def _make_hub() -> Hub:
     spare = this_thread.__dict__.pop("spare", None)
     hub = Hub(None if spare is None or spare.closed else spare)
-    this_thread.hub = hub
-    this_thread.loop = hub.loop
-    this_thread.turn = hub.turn
     this_thread.end = _ThreadEnd(hub)
+    set_turn(hub.turn)
     hub.start_periodic_monitoring_thread()
     return hub
 
@@ -1197,11 +1191,7 @@ def sleep(seconds: float = 0, ref: bool = True) -> None:
     gets LoopExit instead of its wait going on. Raises BlockingSwitchOutError in a callback of the loop.
     """
     if seconds <= 0:
-        try:
-            hub, append, suspend = this_thread.turn
-        except AttributeError:
-            _make_hub()
-            hub, append, suspend = this_thread.turn
+        hub, append, suspend, _ = get_turn() or _make_hub().turn
         current = getcurrent()
         if current is hub:
             raise BlockingSwitchOutError(_IN_CALLBACK)

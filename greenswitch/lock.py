@@ -23,9 +23,9 @@ from operator import index, length_hint
 from types import TracebackType
 from typing import Any
 
-from ._core import getcurrent, greenlet
+from ._core import get_turn, getcurrent, greenlet
 from ._linkable import Linkable
-from .hub import Entry, Hub, Row, get_hub, stand_in_row, this_thread, wake, wake_now
+from .hub import Entry, Hub, Row, get_hub, stand_in_row, wake, wake_now
 
 __all__ = ["BoundedSemaphore", "DummySemaphore", "RLock", "Semaphore"]
 
@@ -122,14 +122,11 @@ class Semaphore(Linkable):
     def _hear_release(self) -> None:
         """A permit came back while somebody waits."""
         if self._overtaken < _PATIENCE:
-            try:
-                hub, append, _ = this_thread.turn
-            except AttributeError:
-                hub = None
-            if hub is not None and hub is self._home[0]:
+            turn = get_turn()
+            if turn is not None and turn[0] is self._home[0]:
                 if self._offering is not _process:
                     self._offering = _process
-                    append(self._offer)
+                    turn[1](self._offer)
                 return
         self._overtaken = 0
         self._serve()
@@ -213,10 +210,8 @@ class Semaphore(Linkable):
             return False
         # Not `_stand_in_row`: those who wait here are often at the end of a long chain of calls, and one call
         # more may be the one for which the interpreter has to make room.
-        try:
-            hub: Hub = this_thread.hub
-        except AttributeError:
-            hub = get_hub()
+        turn = get_turn()
+        hub: Hub = get_hub() if turn is None else turn[0]
         home = self._home
         if not home or home[0] is not hub:
             self._remember(hub)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from ._core import getcurrent, greenlet
-from .hub import get_hub, this_thread
+from ._core import get_turn, getcurrent, greenlet
+from .hub import get_hub
 from .loop import Loop, Timer
 
 __all__ = ["Timeout", "with_timeout"]
@@ -66,10 +66,8 @@ class Timeout(BaseException):
             seconds = self.seconds
             if seconds is not None:
                 self._greenlet = getcurrent()
-                try:
-                    self._loop = loop = this_thread.loop
-                except AttributeError:
-                    self._loop = loop = get_hub().loop
+                turn = get_turn()
+                self._loop = loop = get_hub().loop if turn is None else turn[3]
                 self._timer = loop.call_later(seconds, self._expire, self._ref)
         return self
 

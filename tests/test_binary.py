@@ -157,7 +157,8 @@ outer.switch()
     assert [int(number) for number in frames] == list(range(len(frames))) and len(frames) > 5, said
     assert "Backtrace stopped" not in said, said
     lines = re.findall(r"^#\d+ .*", said, flags=re.M)
-    assert any("_PyEval_EvalFrameDefault" in line or "PyEval" in line for line in lines), said
+    # The loop of a stripped interpreter has no name where its instructions call one another (3.15).
+    assert any(re.search(r" in _?Py(Eval|Object_Call)", line) for line in lines), said
     assert not any(re.search(r"\b(?:main|_start|Py_RunMain|Py_BytesMain)\b \(", line) for line in lines), said
     (base,) = re.findall(r"^(0x[0-9a-f]+)\s+(0x[0-9a-f]+) .*_core", said, flags=re.M)
     last = re.match(r"#\d+ +(0x[0-9a-f]+) ", lines[-1])

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from greenswitch import GreenletExit, error, getcurrent, gettrace, greenlet, settrace
-from greenswitch._core import callsites, keep_chunks
+from greenswitch._core import callsites, get_turn, keep_chunks, set_turn
 
 
 def in_thread(function: Callable[[], Any]) -> Any:
@@ -910,6 +910,50 @@ def test_callsites() -> None:
         callsites("x")  # type: ignore[arg-type]
     assert greenlet(callsites).switch(10) == () and greenlet(lambda: callsites(10)).switch() == ()
     assert greenlet(deep).switch(1, 10)[0][::2] == (deep.__code__, deep.__code__)
+
+
+def test_what_is_kept_for_a_thread_is_that_threads() -> None:
+    """All its greenlets see it, no other thread does. It goes with the thread, before the greenlets are
+    killed that are suspended in it: what they would find by it has ended."""
+
+    class Kept:
+        pass
+
+    held: list[greenlet] = []
+    seen: list[object] = []
+
+    def suspended() -> None:
+        try:
+            held[0].parent.switch()  # type: ignore[union-attr]
+        finally:
+            seen.append((get_turn(), there()))
+
+    def work() -> None:
+        nonlocal there
+        seen.append(get_turn())
+        kept = Kept()
+        there = weakref.ref(kept)
+        set_turn(kept)
+        seen.append(greenlet(get_turn).switch() is kept)
+        held[:] = [greenlet(suspended)]
+        held[0].switch()
+
+    before = get_turn()
+    there: Callable[[], Kept | None] = Kept
+    for _ in range(2):
+        in_thread(work)
+        assert seen == [None, True, (None, None)]
+        seen.clear()
+    assert get_turn() is before
+    set_turn(Kept())
+    there = weakref.ref(get_turn())
+    assert there() is not None
+    set_turn(before)
+    assert there() is None and get_turn() is before
+    with pytest.raises(TypeError):
+        set_turn()  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        get_turn(1)  # type: ignore[call-arg]
 
 
 def test_a_call_that_goes_deeper_than_a_chunk_costs_no_memory_of_the_kernel() -> None:

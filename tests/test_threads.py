@@ -26,8 +26,9 @@ from greenswitch import (
     spawn,
     spawn_later,
 )
+from greenswitch._core import get_turn, set_turn
 from greenswitch.event import AsyncResult, Event
-from greenswitch.hub import get_hub_if_any, this_thread
+from greenswitch.hub import get_hub_if_any
 from greenswitch.lock import BoundedSemaphore, RLock, Semaphore
 from greenswitch.queue import (
     Channel,
@@ -363,14 +364,14 @@ def test_a_link_that_another_thread_makes_at_the_very_end_is_called() -> None:
     called: list[Any] = []
 
     def link_first(callback: Callable[[], object]) -> None:
-        if this_thread.turn is not hub.turn:
-            this_thread.turn = hub.turn
+        if get_turn() is not hub.turn:
+            set_turn(hub.turn)
             Thread(lambda: target.rawlink(called.append)).finish()
         hub.loop.ready.append(callback)
 
     def work() -> None:
         sleep(0)
-        this_thread.turn = (hub, link_first, hub.suspend)
+        set_turn((hub, link_first, hub.suspend, hub.loop))
 
     target = spawn(work)
     joining = [spawn(target.join), spawn(target.join)]

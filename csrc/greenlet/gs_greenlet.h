@@ -88,6 +88,7 @@ struct gs_thread {
     /* The native thread's.  Looked up anew by gs_greenlet_switch(), and so for each start of a greenlet:
      * valid while there is a suspended one, whose stack ties it to the native thread. */
     gs_cxxstate *cxx;
+    PyObject *turn;      /* counted, or NULL: what set_turn() was given.  None of the core's business */
     PyObject *hidden;    /* counted, or NULL; a `run` that another one, looked up by an attribute of that
                           * name, has taken the place of: dropped by the next greenlet that starts */
     /* Only during a switch, from leaving one stack to arriving on the other: */

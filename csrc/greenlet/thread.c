@@ -88,6 +88,8 @@ end_greenlets(gs_thread *thread)
     ending.id = thread->ts->id;
     ending.interpreter = PyInterpreterState_GetID(thread->ts->interp);
     ending.thread = thread;
+    /* Gone before anybody is killed, as is all else that was kept for this thread. */
+    Py_CLEAR(thread->turn);
     gs_thread_reap(thread);
     kill_all(thread);
     ending.thread = NULL;
@@ -125,6 +127,7 @@ thread_end(PyObject *capsule)
         Py_DECREF(doomed[i].greenlet);
     }
     PyMem_Free(doomed);
+    Py_CLEAR(thread->turn);
     Py_CLEAR(thread->tracer);
     Py_CLEAR(thread->hidden);
     thread->main = NULL;

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
+from itertools import repeat
 from opcode import opmap
 from os import getpid
 from types import TracebackType
@@ -61,7 +62,6 @@ _ALL = READ | WRITE | HANGUP | URGENT
 
 _CHUNK = 64
 """Callbacks that run before the clock is looked at, and at least those of one turn."""
-_TOKENS = [None] * _CHUNK
 _SLICE = 0.005
 """Seconds after which a turn goes on to its next part although more is ready."""
 _LONGEST_POLL = 86400.0
@@ -337,7 +337,7 @@ class Loop:
         self._listen = listen
         self._wants_signals = signals
         self.hears_signals = False
-        self._chunk: list[None] = []
+        self._chunk: list[deque[Callable[[], object]]] = []
         self._dropped: dict[int, Callable[[], object]] = {}
         self._timers: list[Timer] = []
         self._sequence = 0
@@ -670,6 +670,7 @@ class Loop:
         self._ending = int(self.closed)
         ready = self.ready
         chunk = self._chunk
+        popleft = deque.popleft
         dropped = self._dropped
         idlers = self.idlers
         timers = self._timers
@@ -724,19 +725,19 @@ class Loop:
                         began = 0.0
                         while True:
                             if not chunk:
-                                chunk.extend(_TOKENS)
+                                chunk.extend(repeat(ready, _CHUNK))
                             if not dropped:
-                                for _ in chunk:
-                                    if not ready:
-                                        break
-                                    # No signal handler can come between these steps.
-                                    callback = ready[0]
-                                    del ready[0]
+                                # `for` takes out and stores in one: no signal handler comes in between, as
+                                # one may after a call of `popleft`.
+                                for callback in map(popleft, chunk):
                                     callback()
-                            else:
-                                for _ in _TOKENS:
                                     if not ready:
                                         break
+                            else:
+                                for _ in repeat(None, _CHUNK):
+                                    if not ready:
+                                        break
+                                    # Nor does one between looking at the first and taking it out.
                                     callback = ready[0]
                                     if id(callback) in dropped:
                                         del ready[0]

@@ -223,10 +223,14 @@ def normal(text: str) -> str:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_output(name: str, run_python: Any) -> None:
-    outputs = []
-    for module in ("gevent", "greenswitch"):
-        program = PRELUDE.format(module=module) + dedent(PROGRAMS[name])
-        outcome = run_python(program, options=("-W", "ignore")).check()
-        outputs.append((normal(outcome.stdout).splitlines(), normal(outcome.stderr).splitlines()))
+    # More than once, because some of them round times, and a busy machine is late for either.
+    for _ in range(3):
+        outputs = []
+        for module in ("gevent", "greenswitch"):
+            program = PRELUDE.format(module=module) + dedent(PROGRAMS[name])
+            outcome = run_python(program, options=("-W", "ignore")).check()
+            outputs.append((normal(outcome.stdout).splitlines(), normal(outcome.stderr).splitlines()))
+        if outputs[0] == outputs[1]:
+            break
     assert outputs[0][0]
     assert outputs[1] == outputs[0]

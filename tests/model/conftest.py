@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 
 import greenswitch.hub
 from greenswitch import Greenlet, GreenletExit, Timeout, sleep
+from greenswitch._core import get_turn, set_turn
 from greenswitch._original import allocate_lock, start_new_thread
 from greenswitch.hub import Row, get_hub
 from greenswitch.loop import Loop, WatcherLoop
@@ -146,7 +147,9 @@ class World:
 
     def __init__(self) -> None:
         self._before = dict(greenswitch.hub.this_thread.__dict__)
+        self._turn_before = get_turn()
         greenswitch.hub.this_thread.__dict__.clear()
+        set_turn(None)
         self.poller = FakePoller()
         greenswitch.hub.this_thread.spare = WatcherLoop(
             clock=self.poller.clock, poller=lambda: self.poller, default=False
@@ -251,7 +254,9 @@ class World:
         finally:
             self.hub.destroy()
             greenswitch.hub.this_thread.__dict__.update(self._before)
+            set_turn(self._turn_before)
             self._before.clear()
+            self._turn_before = None
 
 
 def rows(things: Sequence[object]) -> Iterator[Row]:
