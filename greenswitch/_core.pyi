@@ -99,6 +99,12 @@ def get_turn() -> Any:
 def set_turn(value: object, /) -> None:
     """Keep `value` for this native thread, until the next call or the thread's end."""
 
+def guard(
+    finalizer: Callable[[Any], object], report: Callable[[BaseException], object], /
+) -> Callable[[Any], None]:
+    """A `__del__` that calls `finalizer(object)`. If that raises, as a signal handler that comes in may, it
+    is called once more, and then `report(exception)`."""
+
 def callsites(limit: int, /) -> tuple[CodeType | int, ...]: ...
 
 # Capsules, both over the same table: typeshed has a name for their type from CPython 3.13 on only.

@@ -55,6 +55,7 @@ __all__ = [
     "helper_threads",
     "idle",
     "kill",
+    "raise_in_main",
     "reinit",
     "signal",
     "signal_handler",
@@ -1173,6 +1174,16 @@ def get_hub_if_any() -> Hub | None:
     """The hub of this thread, or None if nothing has asked for one yet."""
     turn: Turn | None = get_turn()
     return None if turn is None else turn[0]
+
+
+def raise_in_main(error: BaseException) -> None:
+    """Have `error` thrown into the main greenlet from the loop, if it is one of those that end programs. For
+    `guard`: the interpreter prints what comes out of a finalizer and ignores it, also the KeyboardInterrupt
+    of a signal handler. All else, and where there is no hub, is raised."""
+    turn: Turn | None = get_turn()
+    if turn is None or isinstance(error, Exception):
+        raise error
+    turn[1](partial(turn[0].handle_error, None, type(error), error, error.__traceback__))
 
 
 def _make_hub() -> Hub:

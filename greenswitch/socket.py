@@ -56,9 +56,10 @@ from errno import EAGAIN, EALREADY, EBADF, EINPROGRESS, EISCONN
 from operator import index as _index
 from typing import TYPE_CHECKING, Any
 
+from ._core import guard
 from ._original import RLock, get_ident, monotonic
 from .exceptions import ConcurrentObjectUseError
-from .hub import Hub, Waiter, get_hub, get_hub_if_any, sleep
+from .hub import Hub, Waiter, get_hub, get_hub_if_any, raise_in_main, sleep
 from .loop import READ, URGENT, WRITE, Descriptor
 from .loop.watchers import Watcher
 from .resolver import is_address
@@ -213,13 +214,15 @@ class socket(_Base):
             _type(self) == _SOCK_STREAM and _family(self) in (_AF_INET, _AF_INET6) and _proto(self) in _TCP
         )
 
-    def __del__(
+    def _end(
         self, _unregistered: Descriptor = _UNREGISTERED, _finish: Callable[[Any], None] = _finish
     ) -> None:
         descriptor = getattr(self, "_descriptor", _unregistered)
         if descriptor is not _unregistered:
             _unregister(descriptor, self._owner)
         _finish(self)
+
+    __del__ = guard(_end, raise_in_main)
 
     # Waiting
 

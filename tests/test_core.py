@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from greenswitch import GreenletExit, error, getcurrent, gettrace, greenlet, settrace
-from greenswitch._core import callsites, get_turn, keep_chunks, set_turn
+from greenswitch._core import callsites, get_turn, guard, keep_chunks, set_turn
 
 
 def in_thread(function: Callable[[], Any]) -> Any:
@@ -954,6 +954,65 @@ def test_what_is_kept_for_a_thread_is_that_threads() -> None:
         set_turn()  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         get_turn(1)  # type: ignore[call-arg]
+
+
+def test_a_guarded_finalizer() -> None:
+    """One that is interrupted is run again, and who interrupted it is told; `sys.unraisablehook` hears what
+    is raised after that."""
+    ran: list[str] = []
+    told: list[BaseException] = []
+    ignored: list[Any] = []
+
+    def finalizer(object: Any) -> None:
+        ran.append(object.name)
+        if object.errors:
+            raise object.errors.pop(0)
+
+    def report(error: BaseException) -> None:
+        told.append(error)
+        if isinstance(error, Exception):
+            raise error
+
+    class Guarded:
+        def __init__(self, name: str, *errors: BaseException) -> None:
+            self.name = name
+            self.errors = list(errors)
+
+        __del__ = guard(finalizer, report)
+
+    class Derived(Guarded):
+        def __del__(self) -> None:
+            super().__del__()
+
+    interrupt, second, error = KeyboardInterrupt(), KeyboardInterrupt(), ValueError()
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda unraisable: ignored.append(unraisable.exc_value)
+    try:
+        Guarded("calm")
+        Derived("derived")
+        assert (ran, told, ignored) == (["calm", "derived"], [], [])
+        Guarded("interrupted", interrupt)
+        assert told == [interrupt] and not ignored
+        assert interrupt.__traceback__ is not None
+        Guarded("twice", interrupt, second)
+        assert told == [interrupt] * 2 and ignored == [second]
+        Guarded("wrong", error)
+        assert told[2:] == [error] and ignored[1:] == [error]
+        cycle = Guarded("cycle")
+        cycle.cycle = cycle  # type: ignore[attr-defined]
+        del cycle
+        gc.collect()
+        assert ran[2:] == [name for name in ("interrupted", "twice", "wrong") for _ in range(2)] + ["cycle"]
+    finally:
+        sys.unraisablehook = before
+        for kept in (interrupt, second, error):
+            kept.__traceback__ = None
+    with pytest.raises(TypeError):
+        guard(finalizer)  # type: ignore[call-arg]
+    guarded = weakref.ref(Guarded)
+    del Guarded, Derived
+    gc.collect()
+    assert guarded() is None
 
 
 def test_a_call_that_goes_deeper_than_a_chunk_costs_no_memory_of_the_kernel() -> None:

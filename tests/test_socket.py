@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -35,6 +35,9 @@ from greenswitch.greenlets import Greenlet, joinall
 from greenswitch.hub import get_hub, sleep
 from greenswitch.loop import Descriptor
 from greenswitch.timeout import Timeout
+
+if TYPE_CHECKING:
+    from conftest import RunPython
 
 HOST = "127.0.0.1"
 spawn = Greenlet.spawn
@@ -708,6 +711,56 @@ def test_forgotten_socket_is_closed_with_a_warning(tcp: tuple[socket.socket, soc
     assert other.recv(1) == b""
     other.close()
     assert number not in loop._descriptors
+
+
+def test_a_signal_while_a_forgotten_socket_is_closed_is_not_lost(run_python: RunPython) -> None:
+    """The interpreter ignores exceptions out of finalizers. What a handler raises there, Ctrl-C or the exit
+    that a handler of SIGTERM asks for, reaches the main greenlet all the same; the socket is closed."""
+    outcome = run_python(
+        """
+        import os, signal, sys
+        from greenswitch import getcurrent, sleep, socket, spawn
+        signal.signal(signal.SIGTERM, lambda *args: sys.exit(5))
+        close = socket._unregister
+        def interrupted(*args):
+            if signals:
+                os.kill(os.getpid(), signals.pop())
+            close(*args)
+        socket._unregister = interrupted
+        def one_who_forgets():
+            one, other = socket.socketpair()
+            spawn(other.send, b"x")
+            one.recv(1)
+            numbers.append(one.fileno())
+            del one, other
+            print("goes on")
+        numbers = []
+        for signals in ([signal.SIGINT], [signal.SIGTERM]):
+            forgetful = spawn(one_who_forgets)
+            try:
+                sleep(60)
+            except BaseException as error:
+                print(repr(error))
+            forgetful.join()
+            try:
+                os.fstat(numbers.pop())
+            except OSError:
+                print("closed")
+        signals = [signal.SIGINT]
+        try:
+            one_who_forgets()
+            sleep(60)
+        except KeyboardInterrupt:
+            print("main too")
+        """.replace("\n        ", "\n"),
+        options=("-W", "ignore"),
+    ).check()
+    assert outcome.stdout.splitlines() == [
+        *("goes on", "KeyboardInterrupt()", "closed"),
+        *("goes on", "SystemExit(5)", "closed"),
+        *("goes on", "main too"),
+    ]
+    assert "ignored" not in outcome.stderr
 
 
 def test_socket_that_was_never_made() -> None:

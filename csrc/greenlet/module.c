@@ -115,9 +115,71 @@ module_set_turn(PyObject *module, PyObject *value)
     Py_RETURN_NONE;
 }
 
-static PyMethodDef turn_methods[] = {
+/* The exception that is set, as an object with its traceback; it is not set any more.  NULL with another one. */
+static PyObject *
+take_error(void)
+{
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(error, traceback);
+    }
+    Py_DECREF(type);
+    Py_XDECREF(traceback);
+    return error;
+}
+
+/* What is called in place of a finalizer in Python: see guard_doc.  In C, because a signal handler may run before
+ * the first step of a function in Python, where no `try` of its own can be. */
+static PyObject *
+guarded(PyObject *pair, PyObject *object)
+{
+    PyObject *finalizer = PyTuple_GET_ITEM(pair, 0);
+    PyObject *result = PyObject_CallOneArg(finalizer, object);
+    if (result != NULL) {
+        return result;
+    }
+    PyObject *error = take_error();
+    result = PyObject_CallOneArg(finalizer, object);
+    if (result == NULL) {
+        PyErr_WriteUnraisable(finalizer);
+    }
+    else {
+        Py_DECREF(result);
+    }
+    result = PyObject_CallOneArg(PyTuple_GET_ITEM(pair, 1), error);
+    Py_DECREF(error);
+    return result;
+}
+
+static PyMethodDef guarded_def = {"__del__", guarded, METH_O, NULL};
+
+PyDoc_STRVAR(guard_doc,
+"guard(finalizer, report, /)\n--\n\n"
+"A `__del__` that calls finalizer(object).  If that raises, as a signal handler that comes in may, it is called\n"
+"once more, and then report(exception).");
+
+static PyObject *
+module_guard(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    (void)module;
+    if (count != 2) {
+        return PyErr_Format(PyExc_TypeError, "guard() takes 2 arguments (%zd given)", count);
+    }
+    PyObject *pair = PyTuple_Pack(2, args[0], args[1]);
+    PyObject *function = pair == NULL ? NULL : PyCFunction_New(&guarded_def, pair);
+    Py_XDECREF(pair);
+    /* Becomes a method, which functions in C do not. */
+    PyObject *method = function == NULL ? NULL : PyInstanceMethod_New(function);
+    Py_XDECREF(function);
+    return method;
+}
+
+static PyMethodDef hub_methods[] = {
     {"get_turn", (PyCFunction)(void (*)(void))module_get_turn, METH_FASTCALL, get_turn_doc},
     {"set_turn", module_set_turn, METH_O, set_turn_doc},
+    {"guard", (PyCFunction)(void (*)(void))module_guard, METH_FASTCALL, guard_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -214,7 +276,7 @@ module_exec(PyObject *module)
         return -1;
     }
     if (gs_capi_add(module) < 0 || PyModule_AddFunctions(module, gs_callsites_methods) < 0
-        || PyModule_AddFunctions(module, turn_methods) < 0) {
+        || PyModule_AddFunctions(module, hub_methods) < 0) {
         return -1;
     }
     return gs_probes_add(module);
