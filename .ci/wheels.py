@@ -36,8 +36,9 @@ WHEELHOUSE = ROOT / "wheelhouse"
 WORK = ROOT / "build" / "wheels"  # in ROOT, because interpreters in a chroot have to see it
 COLUMNS = "{:<7} {:<44} {:>5}  {:<27} {:<29} {}"
 SWITCHER = ("tests/test_core.py", "tests/crash/test_switcher.py")
-# Has CPython make machine code thousands of times and throw it away, which takes an emulator minutes.
-NOT_EMULATED = "not test_suspended_in_machine_code"
+# The one has CPython make machine code thousands of times and throw it away, which takes an emulator minutes;
+# the other sets a limit of memory, which an emulator does not keep.
+NOT_EMULATED = "not test_suspended_in_machine_code and not test_no_memory_to_leave_a_deep_stack"
 
 # What pytest is made of.  Each is pure Python, so that one directory serves every interpreter, also those
 # that have no pip; the last three are for Python 3.10.

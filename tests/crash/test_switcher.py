@@ -760,6 +760,7 @@ other.join()
 
 
 def test_no_memory_to_leave_a_deep_stack(run_python: RunPython) -> None:
+    pytest.importorskip("_ctypes", reason="this interpreter has no ctypes, which speaks to the allocator")
     outcome = run_python(NO_MEMORY_TO_LEAVE).check()
     assert outcome.stdout == "MemoryError\n"
     assert "GreenletExit did not kill" in outcome.stderr
