@@ -27,7 +27,7 @@ from ._asyncio import apart, put_back, set_aside
 from ._core import GreenletExit, getcurrent, greenlet
 from .event import Event
 from .greenlets import Greenlet
-from .hub import get_hub, get_hub_if_any, helper_threads
+from .hub import get_hub, get_hub_if_any, helper_threads, sleep
 from .local import local
 from .lock import RLock as _RLock
 from .lock import Semaphore
@@ -468,18 +468,32 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 # Native threads
 
 
-def _wait_elsewhere(wait: Callable[[], object]) -> bool:
-    """Have a native thread of its own do what cannot be waited for in a loop. Is the result true?"""
-    result: list[object] = []
+_PAUSE = 0.01
+"""Seconds between two looks where nothing tells the end of a wait."""
+
+
+def _wait_elsewhere(wait: Callable[[float], bool], timeout: float) -> bool:
+    """Have a native thread of its own do `wait(timeout)`, which cannot be done in a loop, and return its
+    result."""
+    result: list[bool] = []
     over = Event()
 
     def work() -> None:
         try:
-            result.append(wait())
+            result.append(wait(timeout))
         finally:
             over.set()
 
-    _original.start_new_thread(work, ())
+    deadline = None if timeout == _NEVER else _original.monotonic() + timeout
+    try:
+        _original.start_new_thread(work, ())
+    except RuntimeError:
+        # There are too many; or the program ends, when CPython 3.12 starts none and waits for those that are.
+        while not wait(0):
+            if deadline is not None and _original.monotonic() >= deadline:
+                return False
+            sleep(_PAUSE)
+        return True
     over.wait()
     return bool(result and result[0])
 
@@ -505,7 +519,7 @@ class NativeLock:
             if _original.get_ident() != self._ident:
                 self._native.release()
             return True
-        return blocking and _wait_elsewhere(partial(self._wait, timeout))
+        return blocking and _wait_elsewhere(self._wait, timeout)
 
     def _wait(self, timeout: float) -> bool:
         if self._native.acquire(True, timeout):
@@ -542,7 +556,11 @@ class NativeHandle:
         if self.ident == _original.get_ident() or self.is_done():
             self._native.join(timeout)
         else:
-            _wait_elsewhere(partial(self._native.join, _NEVER if timeout is None else timeout))
+            _wait_elsewhere(self._wait, _NEVER if timeout is None else timeout)
+
+    def _wait(self, timeout: float) -> bool:
+        self._native.join(timeout)
+        return self.is_done()
 
     def _set_done(self) -> None:
         self._native._set_done()

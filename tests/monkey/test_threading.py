@@ -605,6 +605,32 @@ def test_the_program_waits_for_native_threads_too(run_python: RunPython) -> None
     assert printed == "ticked\nworked\n"
 
 
+def test_native_threads_are_waited_for_where_no_other_can_be_started(run_python: RunPython) -> None:
+    """As where the system has no more of them, and on CPython 3.12 while the program ends."""
+    printed = result_of(
+        run_python,
+        """
+        import os, threading, time, warnings
+        reader, writer = os.pipe()
+        before = threading.Thread(target=os.read, args=(reader, 1))
+        before.start()
+        warnings.simplefilter("ignore")
+        from greenswitch import _original, monkey; monkey.patch_all()
+        def none_left(*args):
+            raise RuntimeError("can't start new thread")
+        _original.start_new_thread = none_left
+        began = time.monotonic()
+        before.join(0.05)
+        print(before.is_alive(), 0.04 < time.monotonic() - began < 5)
+        threading.Timer(0.05, os.write, (writer, b"x")).start()
+        before.join()
+        print(before.is_alive())
+        """,
+        patch=False,
+    )
+    assert printed == "True True\nFalse\n"
+
+
 def test_executor_at_exit(run_python: RunPython) -> None:
     """I3: `concurrent.futures` ends its threads and carries out what was handed in."""
     printed = result_of(
