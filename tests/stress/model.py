@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
 from greenswitch import GreenletExit, getcurrent, greenlet
+from greenswitch import error as Error
 
 NEW, ACTIVE, DEAD = "new", "active", "dead"
 
@@ -248,6 +249,11 @@ class World:
             chosen, message, ended = self.resolve(departure)
             if node is self.main and not ended and self._may_be_cut_off(departure.target):
                 chosen = node
+            if node is self.main and any(
+                each.state is NEW and each.gone and each.loose for each in (chosen, *ended)
+            ):
+                # The same of one that was never started: it has no thread any more.
+                chosen, message = node, Message(error=InstanceOf(Error))
             if chosen is node and self._fits(node, message, actual):
                 for skipped in ended:
                     skipped.state = DEAD

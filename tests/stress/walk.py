@@ -570,6 +570,9 @@ class Walk(World):
                 result = self.greenlet_of(target).switch(*args, **kwargs)
         except BaseException as exception:
             self.arrive(node, Message(error=exception))
+            if isinstance(exception, greenlet.error):
+                # The switcher's own, which `arrive` takes where a collector has cleared somebody.
+                return
             raise
         self.arrive(node, Message((result,)))
         self._check(node)
@@ -610,6 +613,9 @@ class Walk(World):
             result = self.greenlet_of(target).throw(*thrown)
         except BaseException as exception:
             self.arrive(node, Message(error=exception))
+            if isinstance(exception, greenlet.error):
+                # The switcher's own, which `arrive` takes where a collector has cleared somebody.
+                return
             raise
         self.arrive(node, Message((result,)))
         self._check(node)
