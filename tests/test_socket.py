@@ -719,7 +719,7 @@ def test_a_signal_while_a_forgotten_socket_is_closed_is_not_lost(run_python: Run
     outcome = run_python(
         """
         import os, signal, sys
-        from greenswitch import getcurrent, sleep, socket, spawn
+        from greenswitch import sleep, socket, spawn
         signal.signal(signal.SIGTERM, lambda *args: sys.exit(5))
         close = socket._unregister
         def interrupted(*args):

@@ -89,8 +89,7 @@ module_get_turn(PyObject *module, PyObject *const *unused, Py_ssize_t count)
     if (GS_UNLIKELY(count != 0)) {
         return takes_none("get_turn", count);
     }
-    PyThreadState *ts = gs_py_current();
-    gs_thread *thread = gs_thread_find_existing(ts);
+    gs_thread *thread = gs_thread_find_existing(gs_py_current());
     if (GS_UNLIKELY(thread == NULL || thread->turn == NULL)) {
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }
@@ -115,7 +114,7 @@ module_set_turn(PyObject *module, PyObject *value)
     Py_RETURN_NONE;
 }
 
-/* The exception that is set, as an object with its traceback; it is not set any more.  NULL with another one. */
+/* The exception that is set, as an object with its traceback; it is not set any more. */
 static PyObject *
 take_error(void)
 {
